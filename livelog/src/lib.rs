@@ -1,0 +1,1 @@
+//! A bounded log with one writer and many readers.

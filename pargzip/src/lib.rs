@@ -1,1 +1,24 @@
 //! Parallel gzip.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+mod border;
+mod buffer;
+mod compress;
+mod config;
+mod decode;
+mod decompress;
+mod encode;
+mod error;
+mod format;
+mod pool;
+mod reader;
+mod sync;
+#[cfg(feature = "libdeflate")]
+mod whole;
+mod writer;
+
+pub use crate::config::{Backend, Config, ConfigError, Mode, ReaderConfig};
+pub use crate::error::ReadError;
+pub use crate::format::Header;
+pub use crate::reader::Reader;
+pub use crate::writer::{FinishError, Writer};

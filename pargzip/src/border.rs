@@ -1,0 +1,218 @@
+//! Cuts compressed input where members seem to begin, so that threads can decode the parts at the same time.
+//!
+//! What is found is a guess. Members that carry an index say where they end, others are found by the look of
+//! the header that follows; either may be wrong, by chance (about once in 2^37 bytes of compressed data) or by
+//! malice. So a part is only ever decoded ahead, and its result used if the part before it really ended there.
+
+use crate::buffer::Buffer;
+use crate::format::{HEADER_LEN, MAGIC, TRAILER_LEN, indexed_size, looks_like_header};
+
+/// Compressed bytes from which a part is large enough: much smaller ones would cost more in waking threads than
+/// they take to decode.
+const ENOUGH_INPUT: usize = 256 << 10;
+/// Uncompressed bytes, as the trailers claim, from which a part is large enough.
+const ENOUGH_OUTPUT: usize = 1 << 20;
+/// Size of the pieces where no member begins and so nothing is gained by larger ones.
+const PIECE: usize = 256 << 10;
+/// Deflate makes at most so many bytes of one: 258 from two codes of one bit each, RFC 1951 section 3.2.5.
+const MAX_EXPANSION: usize = 1032;
+/// Bytes that can hold no whole member: header, an empty deflate stream, trailer.
+const SMALLEST_MEMBER: usize = HEADER_LEN + 2 + TRAILER_LEN;
+
+/// Consecutive compressed bytes.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) input: Buffer,
+    /// Where the first byte lies in the whole input.
+    pub(crate) offset: u64,
+    /// Where members seem to begin within, in bytes from the start, without the start itself.
+    pub(crate) borders: Vec<usize>,
+    /// Whether a member seems to begin at the first byte.
+    pub(crate) begins_member: bool,
+}
+
+/// Collects input and cuts it into [`Part`]s.
+pub(crate) struct Splitter {
+    pending: Part,
+    /// Bytes of `pending` in which no member begins, or where it is noted already.
+    scanned: usize,
+    /// What the trailers before the noted borders claim, summed.
+    claimed_output: usize,
+    /// Claimed output above which nothing is added to a part.
+    max_output: usize,
+    /// Compressed bytes above which a member's end is not awaited any more.
+    max_input: usize,
+}
+
+impl Splitter {
+    /// `member_limit` is the uncompressed size up to which a member becomes one part.
+    pub(crate) fn new(member_limit: usize) -> Self {
+        let pending = Part {
+            begins_member: true,
+            ..Part::default()
+        };
+        Self {
+            pending,
+            scanned: 0,
+            claimed_output: 0,
+            max_output: member_limit,
+            // Incompressible data grows by five bytes a stored block; the rest is for header and trailer.
+            max_input: member_limit + member_limit / 64 + (64 << 10),
+        }
+    }
+
+    /// Space for at least `len` more bytes of input; [`filled`](Self::filled) says how many there are.
+    pub(crate) fn spare(&mut self, len: usize) -> &mut [u8] {
+        self.pending.input.spare(len)
+    }
+
+    pub(crate) fn filled(&mut self, len: usize) {
+        self.pending.input.grow(len);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.input.is_empty()
+    }
+
+    /// The next part, if there is enough for one. `fresh` is an empty buffer for what follows.
+    pub(crate) fn next_part(&mut self, mut fresh: impl FnMut() -> Buffer) -> Option<Part> {
+        loop {
+            let len = self.pending.input.len();
+            if !self.pending.begins_member {
+                // In the middle of a member: up to the next one, or a piece.
+                return match self.find_border() {
+                    Some(at) => Some(self.cut(at, true, fresh())),
+                    None if len >= PIECE => Some(self.cut(len, false, fresh())),
+                    None => None,
+                };
+            }
+            let Some(at) = self.find_border() else {
+                if len < self.max_input {
+                    return None;
+                }
+                // Too large to wait for. What is known to be whole goes first.
+                return match self.pending.borders.last() {
+                    Some(&last) => Some(self.cut(last, true, fresh())),
+                    None => Some(self.cut(len, false, fresh())),
+                };
+            };
+            let claim = self.claim_before(at);
+            if let Some(&last) = self.pending.borders.last()
+                && self.claimed_output.saturating_add(claim) > self.max_output
+            {
+                // `at` is found again after the cut.
+                return Some(self.cut(last, true, fresh()));
+            }
+            self.claimed_output = self.claimed_output.saturating_add(claim);
+            if at >= ENOUGH_INPUT || self.claimed_output >= ENOUGH_OUTPUT {
+                return Some(self.cut(at, true, fresh()));
+            }
+            self.pending.borders.push(at);
+            self.scanned = at;
+        }
+    }
+
+    /// All that is left, however little: the input ends here, or is slow.
+    pub(crate) fn rest(&mut self, fresh: Buffer) -> Part {
+        let len = self.pending.input.len();
+        // More may follow that completes a header at the end.
+        self.cut(len, false, fresh)
+    }
+
+    /// What a trailer right before `at` claims as uncompressed length, as far as it can be true.
+    fn claim_before(&self, at: usize) -> usize {
+        let began = self.pending.borders.last().copied().unwrap_or(0);
+        let member = &self.pending.input.filled()[began..at];
+        let claim = member
+            .last_chunk()
+            .map_or(0, |len| u32::from_le_bytes(*len) as usize);
+        claim.min(member.len() * MAX_EXPANSION)
+    }
+
+    fn cut(&mut self, at: usize, begins_member: bool, mut rest: Buffer) -> Part {
+        let input = self.pending.input.filled();
+        rest.extend(&input[at..]);
+        let next = Part {
+            input: rest,
+            offset: self.pending.offset + at as u64,
+            borders: Vec::new(),
+            begins_member,
+        };
+        let mut part = std::mem::replace(&mut self.pending, next);
+        part.input.truncate(at);
+        part.borders.retain(|&border| border < at);
+        self.scanned = 0;
+        self.claimed_output = 0;
+        part
+    }
+
+    /// Where the next member seems to begin behind `scanned`, if enough bytes are there to tell.
+    fn find_border(&mut self) -> Option<usize> {
+        let input = self.pending.input.filled();
+        let newest = self.pending.borders.last().copied().unwrap_or(0);
+        let at_member = self.pending.begins_member || newest > 0;
+        if at_member && self.scanned == newest {
+            // An index saves the search, if what it points at looks right.
+            match indexed_size(&input[newest..]).map(|size| newest.saturating_add(size)) {
+                Some(end) if end < newest + SMALLEST_MEMBER || end > newest + self.max_input => {}
+                Some(end) if end + HEADER_LEN > input.len() => return None,
+                Some(end) => {
+                    if header_at(input, end) {
+                        return Some(end);
+                    }
+                }
+                None => {}
+            }
+            self.scanned = newest + SMALLEST_MEMBER;
+        }
+        while let Some(found) = input
+            .get(self.scanned..)
+            .and_then(|rest| find_pair(rest, [MAGIC[0], MAGIC[1]]))
+        {
+            let at = self.scanned + found;
+            if at + HEADER_LEN > input.len() {
+                self.scanned = at;
+                return None;
+            }
+            if header_at(input, at) {
+                self.scanned = at;
+                return Some(at);
+            }
+            self.scanned = at + 1;
+        }
+        // The last byte may be the first of a pair.
+        self.scanned = self.scanned.max(input.len().saturating_sub(1));
+        None
+    }
+}
+
+fn header_at(input: &[u8], at: usize) -> bool {
+    input
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .is_some_and(looks_like_header)
+}
+
+/// The first place of two bytes in a row.
+///
+/// Looks at a block at a time without a branch inside, which compilers turn into vector instructions.
+pub(crate) fn find_pair(haystack: &[u8], pair: [u8; 2]) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let mut at = 0;
+    while let Some(block) = haystack.get(at..=at + BLOCK) {
+        let hits = block[..BLOCK]
+            .iter()
+            .zip(&block[1..])
+            .fold(0, |hits, (&a, &b)| {
+                hits | (u8::from(a == pair[0]) & u8::from(b == pair[1]))
+            });
+        if hits != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    haystack[at..]
+        .windows(2)
+        .position(|w| w == pair)
+        .map(|found| at + found)
+}

@@ -1,0 +1,51 @@
+//! Starts the real programs that this project's crates are tested against.
+//!
+//! A *peer* is a Go program of ours under `interop/cmd/`, built from the upstream module by the first test that asks for
+//! one. A *tool* is a program that the machine has, such as `pigz`. Both come as a [`Program`]:
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! let Some(go) = harness::peer_or_skip("gogunzip") else { return Ok(()) };
+//! let answer = go.filter(&[], b"not gzip")?;
+//! assert_eq!(answer.status.code(), Some(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Skipping
+//!
+//! A machine without Go, or without the tool, still passes: [`peer_or_skip`] and [`tool_or_skip`] then say on standard error
+//! what is not tested and why, past the test runner's capture. With `REQUIRE_INTEROP=1` in the environment they panic
+//! instead, which is how the gate runs them.
+//!
+//! A peer that does not *compile* is never skipped: that is a mistake in this repository.
+
+mod go;
+mod program;
+mod skip;
+
+pub use crate::go::{go, interop_dir, peer, target_dir};
+pub use crate::program::{FILTER_LIMIT, Program, tool};
+pub use crate::skip::{REQUIRE, Skip, required};
+
+/// [`peer`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`; as [`peer`] does besides.
+#[must_use]
+#[track_caller]
+pub fn peer_or_skip(name: &str) -> Option<Program> {
+    skip::or_skip(peer(name), required())
+}
+
+/// [`tool`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`.
+#[must_use]
+#[track_caller]
+pub fn tool_or_skip(name: &str) -> Option<Program> {
+    skip::or_skip(tool(name), required())
+}

@@ -156,12 +156,8 @@ impl Splitter {
             match indexed_size(&input[newest..]).map(|size| newest.saturating_add(size)) {
                 Some(end) if end < newest + SMALLEST_MEMBER || end > newest + self.max_input => {}
                 Some(end) if end + HEADER_LEN > input.len() => return None,
-                Some(end) => {
-                    if header_at(input, end) {
-                        return Some(end);
-                    }
-                }
-                None => {}
+                Some(end) if header_at(input, end) => return Some(end),
+                Some(_) | None => {}
             }
             self.scanned = newest + SMALLEST_MEMBER;
         }

@@ -213,10 +213,7 @@ impl Compressor {
     }
 
     /// Makes dropping this wait for no thread.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "for drops inside async tasks")
-    )]
+    #[cfg(feature = "tokio")]
     pub(crate) fn detach(&mut self) {
         self.pool.detach();
     }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use crate::border::{Part, Splitter};
 use crate::buffer::Buffer;
 use crate::compress::Wait;
-use crate::config::{Backend, ConfigError, ReaderConfig, threads_or_cpus};
+use crate::config::{Backend, ReaderConfig, threads_or_cpus};
 use crate::decode::Decoder;
 use crate::error::ReadError;
 use crate::error::StickyError;
@@ -182,15 +182,16 @@ pub(crate) enum Next {
 }
 
 impl Decompressor {
-    pub(crate) fn new(config: ReaderConfig) -> Result<Self, ConfigError> {
+    /// `config` was validated.
+    pub(crate) fn new(config: &ReaderConfig) -> Self {
         let ReaderConfig {
             threads,
             backend,
             member_limit,
             max_output,
-        } = config.validate()?;
+        } = *config;
         let threads = threads_or_cpus(threads);
-        Ok(Self {
+        Self {
             splitter: Splitter::new(member_limit),
             pool: Pool::new(threads, move || {
                 PartDecoder::new(backend, member_limit + SLACK)
@@ -208,7 +209,7 @@ impl Decompressor {
             header: None,
             spare_inputs: Vec::new(),
             spare_outputs: Vec::new(),
-        })
+        }
     }
 
     /// Whether more input can be taken now.
@@ -452,10 +453,7 @@ impl Decompressor {
     }
 
     /// Makes dropping this wait for no thread.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "for drops inside async tasks")
-    )]
+    #[cfg(feature = "tokio")]
     pub(crate) fn detach(&mut self) {
         self.pool.detach();
     }

@@ -1,6 +1,8 @@
 //! Parallel gzip.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#[cfg(feature = "tokio")]
+mod aio;
 mod border;
 mod buffer;
 mod compress;
@@ -17,6 +19,8 @@ mod sync;
 mod whole;
 mod writer;
 
+#[cfg(feature = "tokio")]
+pub use crate::aio::{AsyncReader, AsyncWriter};
 pub use crate::config::{Backend, Config, ConfigError, Mode, ReaderConfig};
 pub use crate::error::ReadError;
 pub use crate::format::Header;

@@ -41,6 +41,9 @@ struct Shared<J, D> {
     ready: Condvar,
 }
 
+/// Where a job goes in the queue.
+type Push<J> = fn(&mut VecDeque<(u64, J)>, (u64, J));
+
 struct State<J, D> {
     queue: VecDeque<(u64, J)>,
     /// Results not taken yet; `None` stands for a job whose worker panicked. As short as the owner's limit of
@@ -90,11 +93,7 @@ impl<W: Worker + 'static> Pool<W> {
         self.enqueue(job, VecDeque::push_front)
     }
 
-    fn enqueue(
-        &mut self,
-        job: W::Job,
-        push: fn(&mut VecDeque<(u64, W::Job)>, (u64, W::Job)),
-    ) -> io::Result<Ticket> {
+    fn enqueue(&mut self, job: W::Job, push: Push<W::Job>) -> io::Result<Ticket> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let wants_thread = {
@@ -147,10 +146,6 @@ impl<W: Worker + 'static> Pool<W> {
     }
 
     /// Takes a result, or has the task woken when any result arrives.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "the async adapters' way of waiting")
-    )]
     pub(crate) fn poll(
         &self,
         ticket: &Ticket,
@@ -168,10 +163,7 @@ impl<W: Worker + 'static> Pool<W> {
     }
 
     /// Lets the threads end by themselves after the jobs they run, so that dropping the pool waits for nobody.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "for drops inside async tasks")
-    )]
+    #[cfg(feature = "tokio")]
     pub(crate) fn detach(&mut self) {
         self.threads.clear();
     }

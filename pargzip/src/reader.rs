@@ -33,8 +33,7 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads `source` with the default configuration.
     pub fn new(source: R) -> Self {
-        Self::with_config(source, ReaderConfig::default())
-            .expect("the default configuration is valid")
+        Self::with_valid_config(source, &ReaderConfig::default())
     }
 
     /// Reads `source`. Nothing is read yet, and no thread started.
@@ -43,13 +42,17 @@ impl<R: Read> Reader<R> {
     ///
     /// The configuration cannot be; its error says what can.
     pub fn with_config(source: R, config: ReaderConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
+        Ok(Self::with_valid_config(source, &config.validate()?))
+    }
+
+    fn with_valid_config(source: R, config: &ReaderConfig) -> Self {
+        Self {
             source,
-            core: Decompressor::new(config)?,
+            core: Decompressor::new(config),
             block: Buffer::default(),
             source_is_short: false,
             ended: false,
-        })
+        }
     }
 
     /// The source, from which some bytes were read ahead.

@@ -23,8 +23,7 @@ use crate::error::StickyError;
 /// The first error of the sink is kept: what follows is refused with an error of the same kind that has the
 /// first as its source, for the output has a hole.
 pub struct Writer<W: Write> {
-    /// `None` only while `finish` takes the writer apart.
-    sink: Option<W>,
+    sink: W,
     core: Compressor,
     failed: Option<StickyError>,
 }
@@ -37,7 +36,7 @@ impl<W: Write> Writer<W> {
     /// The configuration cannot be; its error says what can.
     pub fn new(sink: W, config: Config) -> Result<Self, ConfigError> {
         Ok(Self {
-            sink: Some(sink),
+            sink,
             core: Compressor::new(config)?,
             failed: None,
         })
@@ -46,9 +45,7 @@ impl<W: Write> Writer<W> {
     /// The sink.
     #[must_use]
     pub fn get_ref(&self) -> &W {
-        self.sink
-            .as_ref()
-            .expect("only `finish` takes the sink, and it takes the writer too")
+        &self.sink
     }
 
     /// Compresses and writes what is left, flushes the sink and gives it back.
@@ -60,13 +57,12 @@ impl<W: Write> Writer<W> {
     /// An error of the sink, now or earlier; the sink comes with it.
     pub fn finish(mut self) -> Result<W, FinishError<W>> {
         let result = self.finish_in_place();
-        let sink = self
-            .sink
-            .take()
-            .expect("the sink is taken here and nowhere else");
         match result {
-            Ok(()) => Ok(sink),
-            Err(error) => Err(FinishError { error, sink }),
+            Ok(()) => Ok(self.sink),
+            Err(error) => Err(FinishError {
+                error,
+                sink: self.sink,
+            }),
         }
     }
 
@@ -75,14 +71,8 @@ impl<W: Write> Writer<W> {
         let sealed = self.core.seal(true);
         self.note(sealed)?;
         while self.write_block(Wait::Block)? {}
-        let flushed = self.sink().flush();
+        let flushed = self.sink.flush();
         self.note(flushed)
-    }
-
-    fn sink(&mut self) -> &mut W {
-        self.sink
-            .as_mut()
-            .expect("only `finish` takes the sink, and it takes the writer too")
     }
 
     fn check(&self) -> io::Result<()> {
@@ -113,7 +103,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_out(&mut self, block: Buffer) -> io::Result<()> {
-        let written = self.sink().write_all(block.filled());
+        let written = self.sink.write_all(block.filled());
         self.note(written)?;
         self.core.recycle(block);
         Ok(())
@@ -155,7 +145,7 @@ impl<W: Write> Write for Writer<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.check()?;
         while self.write_block(Wait::Block)? {}
-        let flushed = self.sink().flush();
+        let flushed = self.sink.flush();
         self.note(flushed)
     }
 }

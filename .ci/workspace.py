@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Answers the gate's questions about the workspace from `cargo metadata`.
+
+    workspace.py target-dir            the directory that cargo builds into
+    workspace.py published             the published packages, one a line
+    workspace.py features PACKAGE      the features of a package but `default`, one a line
+    workspace.py oldest-rust           checks that every published package can be built by the Rust it names
+"""
+
+import json
+import subprocess
+import sys
+
+
+def metadata(*args):
+    command = ["cargo", "metadata", "--format-version", "1", *args]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def published():
+    return [p for p in metadata("--no-deps")["packages"] if p["publish"] is None]
+
+
+def features(name):
+    (package,) = [p for p in published() if p["name"] == name]
+    return sorted(f for f in package["features"] if f != "default")
+
+
+def version(text):
+    numbers = [int(n) for n in text.split(".")]
+    return tuple(numbers + [0] * (3 - len(numbers)))
+
+
+def oldest_rust():
+    """Every package that ours are built from, optional ones too, must not ask for a newer Rust than ours do."""
+    graph = metadata("--all-features", "--locked")
+    packages = {p["id"]: p for p in graph["packages"]}
+    nodes = {n["id"]: n for n in graph["resolve"]["nodes"]}
+    wrong, seen_by_all = [], set()
+    for root in (p for p in graph["packages"] if p["source"] is None and p["publish"] is None):
+        if root["rust_version"] is None:
+            sys.exit(f"{root['name']} names no rust-version: add `rust-version.workspace = true` to its Cargo.toml")
+        todo, seen = [root["id"]], set()
+        while todo:
+            this = todo.pop()
+            if this in seen:
+                continue
+            seen.add(this)
+            theirs = packages[this]["rust_version"]
+            if theirs and version(theirs) > version(root["rust_version"]):
+                wrong.append(
+                    f"{packages[this]['name']} {packages[this]['version']} needs Rust {theirs}, "
+                    f"but {root['name']} promises {root['rust_version']}"
+                )
+            for dep in nodes[this]["deps"]:
+                # Tests may use what is newer, and loom is a test too.
+                kinds = [k for k in dep["dep_kinds"] if k["kind"] != "dev" and "loom" not in (k["target"] or "")]
+                if kinds:
+                    todo.append(dep["pkg"])
+        seen_by_all |= seen
+    if wrong:
+        sys.exit("\n".join(wrong + ["take an older version of it, or raise rust-version and say so in the CHANGELOG"]))
+    print(f"{len(seen_by_all)} packages ask for no newer Rust than the published crates promise")
+
+
+def main():
+    match sys.argv[1:]:
+        case ["target-dir"]:
+            print(metadata("--no-deps")["target_directory"])
+        case ["published"]:
+            print("\n".join(p["name"] for p in published()))
+        case ["features", name]:
+            print("\n".join(features(name)))
+        case ["oldest-rust"]:
+            oldest_rust()
+        case _:
+            sys.exit(__doc__)
+
+
+main()

@@ -94,7 +94,8 @@ impl Decoder {
         self.later || self.members > 0
     }
 
-    /// Decodes until `input` is used up or `output` is full.
+    /// Decodes until `input` is used up or `output` is full; if it is full, even with no input left there may be more
+    /// output.
     ///
     /// After an error, what was produced before it is valid, and this decoder is not to be used again.
     pub(crate) fn decode(
@@ -105,7 +106,8 @@ impl Decoder {
         let mut progress = Progress::default();
         loop {
             let rest = &input[progress.consumed..];
-            if rest.is_empty() {
+            // Within a deflate stream there may be output left to make of what was taken before.
+            if rest.is_empty() && !matches!(self.state, State::Body) {
                 return (progress, Ok(()));
             }
             let before = (progress, std::mem::discriminant(&self.state));

@@ -39,6 +39,8 @@ pub(crate) struct Decoded {
     part: Part,
     consumed: usize,
     output: Buffer,
+    /// The output has no room left, and the decoder perhaps more.
+    full: bool,
     /// The decoder, unless the part ended with a member.
     decoder: Option<Decoder>,
     result: Result<(), ReadError>,
@@ -110,6 +112,7 @@ impl Worker for PartDecoder {
         consumed += progress.consumed;
         members += decoder.take_members();
         header = header.or(decoder.take_header());
+        let full = progress.produced == room && !decoder.at_border();
         let decoder = if decoder.at_border() {
             self.decoder = Some(decoder);
             None
@@ -120,6 +123,7 @@ impl Worker for PartDecoder {
             part,
             consumed,
             output,
+            full,
             decoder,
             result,
             members,
@@ -383,6 +387,7 @@ impl Decompressor {
             mut part,
             consumed,
             mut output,
+            full,
             decoder,
             result,
             members,
@@ -396,11 +401,11 @@ impl Decompressor {
         part.input.consume(consumed);
         if let Err(error) = result {
             self.failed = Some(Failure::Read(error));
-        } else if part.input.is_empty() {
+        } else if part.input.is_empty() && !full {
             part.input.clear();
             self.spare_inputs.push(part.input);
         } else {
-            // The block is full.
+            // The rest goes into the next block.
             part.offset += consumed as u64;
             part.borders.clear();
             part.begins_member = false;

@@ -530,3 +530,23 @@ fn bgzf_blocks_are_read_by_their_own_index() {
     }
     assert_eq!(read_all(&gz).unwrap(), data);
 }
+
+#[test]
+fn what_a_truncated_file_holds_is_delivered_to_the_last_byte() {
+    // The decoder has taken all input long before the last of many repeated bytes has room in a block.
+    let bomb = compress(&vec![0; 300_000], Config::default().level(9));
+    let cut = &bomb[..bomb.len() - 12];
+    let mut expected = Vec::new();
+    flate2::read::MultiGzDecoder::new(cut)
+        .read_to_end(&mut expected)
+        .unwrap_err();
+    for piece in [1, 7, 100, usize::MAX] {
+        let config = ReaderConfig::default()
+            .threads(2)
+            .member_limit(ReaderConfig::MIN_MEMBER_LIMIT);
+        let mut read = Vec::new();
+        let mut reader = Reader::with_config(Pieces::new(cut, [piece]), config).unwrap();
+        reader.read_to_end(&mut read).unwrap_err();
+        assert_eq!(read.len(), expected.len(), "pieces of {piece}");
+    }
+}

@@ -45,7 +45,7 @@ impl Config {
     /// The longest [`file_name`](Self::file_name) or [`comment`](Self::comment), in bytes.
     pub const MAX_TEXT: usize = 4096;
 
-    /// Compression level: 0 stores, 1 is fastest, 9 smallest; [`Backend::Libdeflate`] goes to 12. 6 by default.
+    /// Compression level: 0 stores, 1 is fastest, 9 smallest; libdeflate ([`Backend`]) goes to 12. 6 by default.
     ///
     /// A level means another trade in each backend: see the table in the crate's README.
     #[must_use]

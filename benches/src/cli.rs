@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{report, rival};
+
+/// Measures this project's programs beside their rivals
+#[derive(Debug, Parser)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures pargzip, upstream's pargzip in Go, pigz, gzip and others as whole processes
+    Report(ReportArgs),
+    /// Compresses standard input to standard output with the crate gzp, as a program of its own would
+    #[command(hide = true)]
+    GzpCompress {
+        #[arg(long, value_enum)]
+        format: GzpFormat,
+        #[arg(long)]
+        threads: usize,
+        #[arg(long)]
+        level: u32,
+    },
+}
+
+/// What `report` can be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Little data and one run: shows that it works, measures nothing
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Runs of each subject; the tables show the median
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// MiB of source code, as one tar file
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) source: u64,
+    /// MiB of executables and libraries
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) binaries: u64,
+    /// Where the chart goes
+    #[arg(long, value_name = "FILE", default_value = "benches/pargzip.svg")]
+    pub(crate) svg: PathBuf,
+    /// Write the tables here too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Our program [default: built from this workspace]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pargzip: Option<PathBuf>,
+    /// A rapidgzip to measure [default: the one on PATH, if any]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rapidgzip: Option<PathBuf>,
+}
+
+/// The crate gzp writes gzip in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GzpFormat {
+    /// One member, flushed between blocks, as pigz does
+    Gzip,
+    /// A member for each block, with its size in the header; compressed by libdeflate
+    Mgzip,
+}
+
+impl Args {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    ///
+    /// When data cannot be made or found, a subject fails or writes what does not decompress to its input, or the results
+    /// cannot be written.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Report(args) => report::report(&args),
+            Command::GzpCompress {
+                format,
+                threads,
+                level,
+            } => rival::gzp_compress(format, threads, level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+}

@@ -17,8 +17,8 @@ use crate::table::{Align, markdown};
 /// Threads in the main tables: as many as the smallest machine that people still build on has CPUs.
 const THREADS: usize = 2;
 /// Sizes of `--quick`, in MiB.
-const QUICK_SOURCE: u64 = 8;
-const QUICK_BINARIES: u64 = 4;
+const QUICK_SOURCE: u64 = 4;
+const QUICK_BINARIES: u64 = 2;
 
 pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let field = Field::find(args)?;
@@ -105,7 +105,7 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<()> {
     );
 
     for name in &field.missing {
-        writeln!(text, "\n{name}: not measured: not found.")?;
+        writeln!(text, "\n{name}: not measured: not found on this machine.")?;
     }
 
     let title = format!("Writing a {}, {THREADS} threads", source.name);
@@ -147,7 +147,7 @@ fn introduction(
     writeln!(
         text,
         "Whole processes, input from a file in the page cache, output to a file in memory. Each subject's output was checked, \
-         which was its warm-up too, then all ran in turns, {runs} times. Times are medians, spread is (slowest − fastest) / \
+         which was its warm-up too, then all ran in turns, {runs} times each. Times are medians, spread is (slowest − fastest) / \
          median, CPU is user and system time, MB are 10⁶ bytes of uncompressed data, MiB are 2²⁰. A process that does \
          nothing shows a peak of {:.1} MiB here.",
         mib(bench.floor()? as f64),

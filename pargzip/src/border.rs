@@ -212,3 +212,137 @@ pub(crate) fn find_pair(haystack: &[u8], pair: [u8; 2]) -> Option<usize> {
         .position(|w| w == pair)
         .map(|found| at + found)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::format::{header, trailer};
+
+    /// What looks like a member from outside: header, `body` bytes, and a trailer that claims `len`.
+    fn member(index: bool, body: usize, len: u64) -> Vec<u8> {
+        let mut member = header(&Config::default().index(index), false);
+        member.extend(vec![0xaa; body]);
+        member.extend(trailer(0, len));
+        if index {
+            let size = u32::try_from(member.len()).unwrap();
+            member[16..20].copy_from_slice(&size.to_le_bytes());
+        }
+        member
+    }
+
+    /// Feeds `input` in pieces and returns the parts.
+    fn split(input: &[u8], member_limit: usize, pieces: &[usize]) -> Vec<Part> {
+        let mut splitter = Splitter::new(member_limit);
+        let mut parts = Vec::new();
+        let mut rest = input;
+        for &piece in pieces.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (now, later) = rest.split_at(piece.min(rest.len()));
+            splitter.spare(now.len())[..now.len()].copy_from_slice(now);
+            splitter.filled(now.len());
+            parts.extend(std::iter::from_fn(|| splitter.next_part(Buffer::default)));
+            rest = later;
+        }
+        if !splitter.is_empty() {
+            parts.push(splitter.rest(Buffer::default()));
+        }
+        parts
+    }
+
+    #[test]
+    fn members_of_upstreams_size_are_parts_of_their_own() {
+        for index in [false, true] {
+            let input = member(index, 200_000, 1 << 20).repeat(5);
+            let parts = split(&input, 4 << 20, &[READ]);
+            assert_eq!(parts.len(), 5, "index: {index}");
+            assert!(
+                parts
+                    .iter()
+                    .all(|part| part.begins_member && part.borders.is_empty())
+            );
+        }
+    }
+
+    #[test]
+    fn small_members_are_taken_together() {
+        for index in [false, true] {
+            let input = member(index, 5000, 20_000).repeat(200);
+            let parts = split(&input, 4 << 20, &[READ]);
+            assert!(parts.len() < 10, "{} parts, index: {index}", parts.len());
+            let members: usize = parts.iter().map(|part| part.borders.len() + 1).sum();
+            assert_eq!(members, 200);
+        }
+    }
+
+    #[test]
+    fn a_part_does_not_claim_more_than_the_limit() {
+        let input = member(false, 500, 90_000).repeat(10);
+        let parts = split(&input, 100_000, &[READ]);
+        // Nothing says where the last member ends, so it stays with the one before.
+        let members: Vec<usize> = parts.iter().map(|part| part.borders.len() + 1).collect();
+        assert_eq!(members, [1, 1, 1, 1, 1, 1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn claims_that_no_deflate_stream_can_keep_are_not_believed() {
+        // Else every tiny member would become a part, and be copied about for it.
+        let input = member(false, 4, u64::from(u32::MAX)).repeat(2000);
+        let parts = split(&input, 4 << 20, &[READ]);
+        assert!(parts.len() < 60, "{} parts", parts.len());
+    }
+
+    #[test]
+    fn a_member_above_the_limit_is_cut_into_pieces() {
+        let input = member(false, 3 << 20, 3 << 20);
+        let parts = split(
+            &[&input[..], &member(false, 10, 10)].concat(),
+            1 << 20,
+            &[READ],
+        );
+        assert!(parts.len() >= 5);
+        assert!(
+            parts[1..parts.len() - 1]
+                .iter()
+                .all(|part| !part.begins_member)
+        );
+        assert!(parts.last().unwrap().begins_member);
+    }
+
+    const READ: usize = 128 << 10;
+
+    proptest! {
+        #[test]
+        fn parts_are_the_input_and_begin_where_they_say(
+            members in prop::collection::vec((any::<bool>(), 0usize..60_000, 0u64..200_000), 1..30),
+            pieces in prop::collection::vec(1usize..READ, 1..5),
+        ) {
+            let input: Vec<u8> =
+                members.iter().flat_map(|&(index, body, len)| member(index, body, len)).collect();
+            let parts = split(&input, 150_000, &pieces);
+            let mut joined: Vec<u8> = Vec::new();
+            for part in &parts {
+                prop_assert_eq!(part.offset, joined.len() as u64);
+                joined.extend(part.input.filled());
+                for &border in &part.borders {
+                    prop_assert!(part.input.filled()[border..].starts_with(&MAGIC));
+                }
+                prop_assert!(!part.begins_member || part.input.filled().starts_with(&MAGIC));
+            }
+            prop_assert!(joined == input);
+        }
+
+        #[test]
+        fn pairs_are_found_as_by_a_plain_search(
+            haystack in prop::collection::vec(0u8..4, 0..300),
+            pair in prop::array::uniform2(0u8..4),
+        ) {
+            let plain = haystack.windows(2).position(|window| window == pair);
+            prop_assert_eq!(find_pair(&haystack, pair), plain);
+        }
+    }
+}

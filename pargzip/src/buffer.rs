@@ -28,6 +28,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether it ever held anything.
+    pub(crate) fn has_memory(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// Scratch space of at least `len` bytes behind the filled ones; [`grow`](Self::grow) makes it filled.
     pub(crate) fn spare(&mut self, len: usize) -> &mut [u8] {
         let want = self.end + len;
@@ -77,5 +82,39 @@ impl Buffer {
     pub(crate) fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_as_they_went_in() {
+        let mut buffer = Buffer::default();
+        for n in 0..100u8 {
+            buffer.extend(&[n; 100]);
+        }
+        buffer.consume(150);
+        assert_eq!(buffer.len(), 9850);
+        assert_eq!(buffer.filled()[..51], [[1; 50].as_slice(), &[2]].concat());
+        buffer.patch(0, b"ab");
+        buffer.truncate(3);
+        assert_eq!(buffer.filled(), b"ab\x01");
+        buffer.clear();
+        assert!(buffer.is_empty());
+        assert!(buffer.has_memory());
+    }
+
+    #[test]
+    fn memory_stays_near_what_was_asked_for() {
+        let mut buffer = Buffer::default();
+        for _ in 0..1000 {
+            buffer.extend(&[7; 1000]);
+        }
+        assert!(buffer.bytes.len() <= 1_250_000, "{}", buffer.bytes.len());
+        let mut exact = Buffer::default();
+        exact.spare(1 << 20);
+        assert_eq!(exact.bytes.len(), 1 << 20);
     }
 }

@@ -264,7 +264,7 @@ impl ReaderConfig {
     }
 
     /// Uncompressed bytes up to which a member is decoded in parallel with others, and so the unit of the
-    /// memory limit: a reader holds at most `threads + 3` times this, and as much compressed input.
+    /// memory limit: a reader holds at most `threads + 4` times this, and as much compressed input.
     /// [`MIN_MEMBER_LIMIT`](Self::MIN_MEMBER_LIMIT) to [`Config::MAX_CHUNK_SIZE`]; 4 MiB by default.
     ///
     /// Larger members are read correctly, by one thread.

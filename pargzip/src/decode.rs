@@ -255,3 +255,107 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn member(data: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        writer.write_all(data).unwrap();
+        writer.finish().unwrap()
+    }
+
+    /// Decodes with input and output cut as said; what was decoded, the members, and the error if any.
+    fn decode(
+        input: &[u8],
+        cuts: &[usize],
+        rooms: &[usize],
+    ) -> (Vec<u8>, u64, Result<(), ReadError>) {
+        let mut decoder = Decoder::new(0);
+        let (mut data, mut members) = (Vec::new(), 0);
+        let mut rooms = rooms.iter().cycle();
+        let mut rest = input;
+        for &cut in cuts.iter().cycle() {
+            let (mut now, later) = rest.split_at(cut.min(rest.len()));
+            loop {
+                let mut output = vec![0; *rooms.next().unwrap()];
+                let (progress, result) = decoder.decode(now, &mut output);
+                data.extend(&output[..progress.produced]);
+                now = &now[progress.consumed..];
+                members += decoder.take_members();
+                if result.is_err() {
+                    return (data, members, result);
+                }
+                if now.is_empty() && progress.produced < output.len() {
+                    break;
+                }
+            }
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let end = decoder.end();
+        (data, members, end)
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_of_input_and_output_change_nothing(
+            members in prop::collection::vec(prop::collection::vec(0u8..3, 0..2000), 1..5),
+            damage in prop::option::of((any::<prop::sample::Index>(), 1u8..)),
+            cuts in prop::collection::vec(1usize..50, 1..5),
+            rooms in prop::collection::vec(1usize..500, 1..5),
+        ) {
+            let mut input: Vec<u8> = members.iter().flat_map(|data| member(data)).collect();
+            if let Some((at, flip)) = damage {
+                let at = at.index(input.len());
+                input[at] ^= flip;
+            }
+            let whole = decode(&input, &[input.len()], &[1 << 20]);
+            let pieces = decode(&input, &cuts, &rooms);
+            match &whole.2 {
+                // Where exactly a broken stream is noticed depends on how much of it is seen at once.
+                Err(ReadError::Deflate { .. }) => {
+                    let same = matches!(pieces.2, Err(ReadError::Deflate { .. }));
+                    prop_assert!(same);
+                    prop_assert!(pieces.0.iter().zip(&whole.0).all(|(a, b)| a == b));
+                }
+                _ => prop_assert_eq!(&pieces, &whole),
+            }
+            if damage.is_none() {
+                prop_assert_eq!(whole, (members.concat(), members.len() as u64, Ok(())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_restarted_decoder_is_as_new() {
+        let gz = member(b"hello");
+        let mut decoder = Decoder::new(0);
+        let mut output = [0; 10];
+        let (_, result) = decoder.decode(b"\x1f\x8b\x08\x00", &mut output);
+        assert_eq!(result, Ok(()));
+        assert!(!decoder.at_border());
+        decoder.restart(1000);
+        assert!(decoder.at_border());
+        let (progress, result) = decoder.decode(&gz, &mut output);
+        assert_eq!(
+            (progress.consumed, progress.produced, result),
+            (gz.len(), 5, Ok(()))
+        );
+        assert_eq!((decoder.at_border(), decoder.take_members()), (true, 1));
+        let (_, result) = decoder.decode(b"x", &mut output);
+        assert_eq!(
+            result,
+            Err(ReadError::TrailingGarbage {
+                offset: 1000 + gz.len() as u64
+            })
+        );
+    }
+}

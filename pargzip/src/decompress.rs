@@ -443,8 +443,10 @@ impl Decompressor {
 
     /// Gives a block's memory back to be filled again.
     pub(crate) fn recycle(&mut self, mut block: Buffer) {
-        block.clear();
-        self.spare_outputs.push(block);
+        if block.has_memory() {
+            block.clear();
+            self.spare_outputs.push(block);
+        }
     }
 
     /// The header of the first member, once it was read.

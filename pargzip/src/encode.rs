@@ -12,6 +12,10 @@ use crate::pool::Worker;
 /// How far deflate looks back, and so how much of a chunk the next one can use: RFC 1951 section 2.
 pub(crate) const WINDOW: usize = 32 << 10;
 
+/// Bytes that a chunk's output may need besides its content: a header without texts, a trailer, and the ends of
+/// deflate blocks.
+const ENVELOPE: usize = 1024;
+
 /// A chunk to compress.
 pub(crate) struct Chunk {
     /// The dictionary, then the chunk's own bytes.
@@ -77,6 +81,8 @@ impl Worker for Encoder {
         let (dictionary, data) = input.filled().split_at(dictionary_len);
         let whole_member = self.config.mode == Mode::MultiMember;
         let len = data.len();
+        // All that is needed nearly always, at once: fresh memory costs nothing until it is written to.
+        output.spare(len + len / 512 + ENVELOPE);
         if whole_member || first {
             output.extend(&format::header(&self.config, first));
         }

@@ -30,7 +30,7 @@
 //! # Memory
 //!
 //! Of the chunk size `c` (1 MiB unless configured) and with `t` threads, a writer holds at most `t + 3` chunks
-//! of input, as many of output, and some 300 KiB a thread for the encoder; a reader at most `t + 3` times its
+//! of input, as many of output, and some 300 KiB a thread for the encoder; a reader at most `t + 4` times its
 //! [`member_limit`](ReaderConfig::member_limit) of output and as much input. Whatever a file claims, nothing
 //! else grows. Limit the output of files from strangers with [`ReaderConfig::max_output`].
 //!
@@ -42,7 +42,7 @@
 //!
 //! # Features
 //!
-//! - `libdeflate`: adds [`Backend::Libdeflate`](Backend), C and faster; needs a C compiler.
+//! - `libdeflate`: adds libdeflate as a [`Backend`], C and faster; needs a C compiler.
 //! - `tokio`: adds `AsyncWriter` and `AsyncReader`, for tokio's traits and any runtime.
 //!
 //! Both only add: which backend works is a value in the configuration and zlib-rs by default, so a feature that

@@ -23,7 +23,7 @@ pub(crate) fn text(len: usize) -> Vec<u8> {
     while text.len() < len {
         let r = random.next();
         text.extend(words[(r % 10) as usize].as_bytes());
-        if r % 7 == 0 {
+        if r.is_multiple_of(7) {
             text.extend(format!("{:x}", r >> 40).bytes());
         }
     }

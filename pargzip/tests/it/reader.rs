@@ -123,15 +123,15 @@ fn many_members_large_and_small_are_one_stream() {
     let mut gz = Vec::new();
     let mut data = Vec::new();
     for _ in 0..200 {
-        let len = (random.next() % 40_000) as usize * usize::from(random.next() % 3 > 0);
-        let piece = if random.next() % 2 == 0 {
+        let len = (random.next() % 40_000) as usize * usize::from(!random.next().is_multiple_of(3));
+        let piece = if random.next().is_multiple_of(2) {
             text(len)
         } else {
             noise(len)
         };
         let config = Config::default()
             .chunk_size(10_000)
-            .index(random.next() % 2 == 0);
+            .index(random.next().is_multiple_of(2));
         gz.extend(compress(&piece, config));
         data.extend(piece);
     }

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::program::{Program, find_in, run_within};
 use crate::skip::Skip;
 
@@ -103,8 +105,10 @@ fn build(work: &Path) -> Result<PathBuf, Skip> {
     fs::create_dir_all(&bin)
         .unwrap_or_else(|error| panic!("cannot make {}: {error}", bin.display()));
     let lock_file = work.join("build.lock");
-    let lock = File::create(&lock_file).and_then(|file| file.lock().map(|()| file));
-    let _turn = lock.unwrap_or_else(|error| panic!("cannot lock {}: {error}", lock_file.display()));
+    // Other processes wait here; the lock ends with this value.
+    let _turn = File::create(&lock_file)
+        .and_then(|file| Ok(flock(&file, FlockOperation::LockExclusive).map(|()| file)?))
+        .unwrap_or_else(|error| panic!("cannot lock {}: {error}", lock_file.display()));
 
     // Apart from the build, to tell "this machine cannot have them" from "they do not compile".
     let mut download = command(&go);

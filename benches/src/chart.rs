@@ -63,7 +63,7 @@ fn draw_on<DB: DrawingBackend>(
         .bold_line_style(RGBColor(225, 225, 225))
         .x_desc("compressed size, % of the input (left is smaller)")
         .y_desc("MB of input a second (up is faster)")
-        .x_label_formatter(&|x| format!("{x:.1}"))
+        .x_label_formatter(&|x| format!("{x:.2}"))
         .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(("sans-serif", 13))
         .draw()?;

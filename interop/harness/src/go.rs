@@ -75,8 +75,7 @@ pub fn interop_dir() -> &'static Path {
 
 /// The target directory that the running program was built into: where what tests make may stay.
 ///
-/// Cargo marks it with a `CACHEDIR.TAG`, however it was chosen. A program that was copied elsewhere gets the workspace's
-/// usual one.
+/// A program that was copied elsewhere gets the workspace's usual one.
 #[must_use]
 #[expect(
     clippy::missing_panics_doc,
@@ -84,18 +83,21 @@ pub fn interop_dir() -> &'static Path {
 )]
 pub fn target_dir() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
-    program
+    let root = interop_dir()
+        .parent()
+        .expect("interop/ stands at the root of the repository");
+    target_dir_of(&program).unwrap_or_else(|| root.join("target"))
+}
+
+/// The target directory around `program`.
+///
+/// Cargo locks the directory of each profile, `debug` or `release`, by a file in it. (Its `CACHEDIR.TAG` one floor above is
+/// no sign: a target directory that was there before Cargo came has none.)
+fn target_dir_of(program: &Path) -> Option<PathBuf> {
+    let profile = program
         .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").is_file())
-        .map_or_else(
-            || {
-                interop_dir()
-                    .parent()
-                    .expect("interop/ stands at the root of the repository")
-                    .join("target")
-            },
-            Path::to_path_buf,
-        )
+        .find(|dir| dir.join(".cargo-lock").is_file())?;
+    profile.parent().map(Path::to_path_buf)
 }
 
 /// Builds all peers into `work/bin` and returns that.
@@ -218,6 +220,13 @@ mod tests {
 
     #[test]
     fn the_target_directory_holds_this_test() {
-        assert!(env::current_exe().unwrap().starts_with(target_dir()));
+        let program = env::current_exe().unwrap();
+        assert_eq!(target_dir_of(&program), Some(target_dir()));
+        assert!(program.starts_with(target_dir()));
+    }
+
+    #[test]
+    fn a_program_elsewhere_has_no_target_directory() {
+        assert_eq!(target_dir_of(Path::new("/nonexistent/debug/deps/it")), None);
     }
 }

@@ -72,7 +72,11 @@ mod tests {
     use super::*;
 
     fn missing() -> Result<u8, Skip> {
-        Err(Skip::new("frob", "not on PATH", "install frob"))
+        Err(Skip::new(
+            "made-up-for-this-test",
+            "not on PATH",
+            "install it",
+        ))
     }
 
     #[test]
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "REQUIRE_INTEROP=1, and a program to test against is missing: frob: not on PATH; install frob"
+        expected = "REQUIRE_INTEROP=1, and a program to test against is missing: made-up-for-this-test: not on PATH; install it"
     )]
     fn a_missing_program_fails_when_required() {
         let _ = or_skip(missing(), true);

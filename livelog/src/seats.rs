@@ -14,8 +14,6 @@ pub(crate) struct Seats {
     free: Vec<u32>,
     /// Indices of the seats that hold a waker, in no order.
     waiting: Vec<u32>,
-    /// The vector of the last wake-up, to be filled again.
-    spare: Vec<Waker>,
     next_ticket: u64,
 }
 
@@ -107,28 +105,13 @@ impl Seats {
         self.seats.len() - self.free.len()
     }
 
-    /// Takes the wakers of all who wait, to be woken without the lock; then hand the vector back to
-    /// [`recycle`](Self::recycle). A reader is in no later list until it has run and waits again.
-    #[inline]
-    pub(crate) fn wake_all(&mut self) -> Option<Vec<Waker>> {
-        (!self.waiting.is_empty()).then(|| self.take_wakers())
-    }
-
-    #[cold]
-    fn take_wakers(&mut self) -> Vec<Waker> {
-        let mut wakers = std::mem::take(&mut self.spare);
+    /// Moves the wakers of all who wait to `wakers`, to be woken without the lock. A reader is in no later list until
+    /// it has run and waits again.
+    pub(crate) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         for index in self.waiting.drain(..) {
             let seat = &mut self.seats[index as usize];
             seat.place = NOT_WAITING;
             wakers.extend(seat.waker.take());
-        }
-        wakers
-    }
-
-    pub(crate) fn recycle(&mut self, wakers: Vec<Waker>) {
-        debug_assert!(wakers.is_empty(), "they were woken");
-        if !self.seats.is_empty() {
-            self.spare = wakers;
         }
     }
 
@@ -174,12 +157,10 @@ mod tests {
     }
 
     fn wake(seats: &mut Seats) -> usize {
-        let Some(mut wakers) = seats.wake_all() else {
-            return 0;
-        };
+        let mut wakers = Vec::new();
+        seats.wake_all(&mut wakers);
         let woken = wakers.len();
-        wakers.drain(..).for_each(Waker::wake);
-        seats.recycle(wakers);
+        wakers.into_iter().for_each(Waker::wake);
         woken
     }
 

@@ -18,6 +18,9 @@ pub(crate) struct Shared {
     /// Held for as long as it takes to copy one write in, or to find a piece; never while a reader copies, a file is
     /// read or written, or a waker runs.
     state: Mutex<State>,
+    /// The empty vector of the last wake-up, to be filled again. Not in `state`: readers that were just woken are
+    /// about to lock that.
+    spare_wakers: Mutex<Vec<Waker>>,
     /// Taken, before `state`, by the writer that writes to the file. Writers that find too much in memory wait here.
     spill: Option<Mutex<SpillWriter>>,
     /// Whether writes are to be timed.
@@ -80,6 +83,7 @@ impl Shared {
                 file: None,
                 spill_error: None,
             }),
+            spare_wakers: Mutex::new(Vec::new()),
             spill: spill.map(Mutex::new),
             timed: config.time_index.is_some(),
             writers: AtomicUsize::new(1),
@@ -200,13 +204,19 @@ impl Shared {
 
     /// Wakes who waits, after letting go of the lock.
     #[inline]
-    fn wake_all(&self, mut state: MutexGuard<'_, State>) {
-        let wakers = state.seats.wake_all();
-        drop(state);
-        if let Some(mut wakers) = wakers {
-            wakers.drain(..).for_each(Waker::wake);
-            self.state.lock().seats.recycle(wakers);
+    fn wake_all(&self, state: MutexGuard<'_, State>) {
+        if state.seats.waiting() > 0 {
+            self.wake_waiting(state);
         }
+    }
+
+    #[cold]
+    fn wake_waiting(&self, mut state: MutexGuard<'_, State>) {
+        let mut wakers = std::mem::take(&mut *self.spare_wakers.lock());
+        state.seats.wake_all(&mut wakers);
+        drop(state);
+        wakers.drain(..).for_each(Waker::wake);
+        *self.spare_wakers.lock() = wakers;
     }
 
     /// Moves the oldest chunks to the file until little enough is in memory.

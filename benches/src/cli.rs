@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{report, rival};
+use crate::{livelog, report, rival};
 
 /// Measures this project's programs beside their rivals
 #[derive(Debug, Parser)]
@@ -17,6 +17,12 @@ pub struct Args {
 enum Command {
     /// Measures pargzip, upstream's pargzip in Go, pigz, gzip and others as whole processes
     Report(ReportArgs),
+    /// Measures writes to livelog, with readers, beside the Go package
+    Livelog {
+        /// Turns of each; the table shows the median
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// Compresses standard input to standard output with the crate gzp, as a program of its own would
     #[command(hide = true)]
     GzpCompress {
@@ -77,6 +83,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Report(args) => report::report(&args),
+            Command::Livelog { rounds } => livelog::report(rounds),
             Command::GzpCompress {
                 format,
                 threads,

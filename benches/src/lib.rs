@@ -1,13 +1,17 @@
-//! Measures `pargzip` beside its rivals, as a person would run them: whole programs, the same input, one machine, one run.
+//! Measures this project's crates beside their rivals.
 //!
-//! `cargo run -p benches --release -- report` makes its data from what is on the machine, checks that every subject writes
+//! `cargo run -p benches --release -- report` compares `pargzip` with others as a person would run them: whole programs, the
+//! same input, one machine, one run. It makes its data from what is on the machine, checks that every subject writes
 //! what decompresses to that data, then measures them in turns, and prints Markdown tables and a chart.
+//!
+//! `benches livelog` compares writes to the log of that name with those of the Go package, in turns too.
 //!
 //! The Criterion benches beside it look at one part of the library at a time.
 
 mod chart;
 pub mod cli;
 pub mod data;
+pub mod livelog;
 mod machine;
 mod measure;
 mod report;

@@ -102,7 +102,7 @@ impl Bench {
         let mut measured = Vec::with_capacity(subjects.len());
         for subject in subjects {
             // The first run warms up: its time does not count.
-            self.run(subject, input)?;
+            self.run(subject, input, self.output_file()?)?;
             let output_len = self.check(subject, direction, sha256)?;
             measured.push(Measured {
                 subject: subject.clone(),
@@ -117,7 +117,12 @@ impl Bench {
             let len = measured.len();
             for at in 0..len {
                 let this = &mut measured[(round + at) % len];
-                this.runs.push(self.run(&this.subject, input)?);
+                let output = match direction {
+                    Direction::Write => self.output_file()?,
+                    // To keep so much takes a file system longer than the fastest readers take to make it.
+                    Direction::Read => Stdio::null(),
+                };
+                this.runs.push(self.run(&this.subject, input, output)?);
             }
         }
         Ok(measured)
@@ -126,20 +131,17 @@ impl Bench {
     /// Peak memory of a process that does nothing, measured as the others are: what this program itself adds.
     pub(crate) fn floor(&self) -> anyhow::Result<u64> {
         let nothing = Subject::nothing();
-        Ok(self.run(&nothing, Path::new("/dev/null"))?.peak)
+        Ok(self
+            .run(&nothing, Path::new("/dev/null"), Stdio::null())?
+            .peak)
     }
 
-    fn run(&self, subject: &Subject, input: &Path) -> anyhow::Result<Run> {
-        let output = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.output())?;
+    fn run(&self, subject: &Subject, input: &Path, output: Stdio) -> anyhow::Result<Run> {
         let complaints = File::create(self.complaints())?;
         let mut command = subject.command(input);
         command
             .stdin(File::open(input)?)
-            .stdout(Stdio::from(output))
+            .stdout(output)
             .stderr(Stdio::from(complaints));
         let began = Instant::now();
         let mut child = command
@@ -174,6 +176,16 @@ impl Bench {
             "what {subject} wrote is not its input: SHA-256 {found}, not {sha256}"
         );
         Ok(len)
+    }
+
+    /// The file for a subject's output, emptied.
+    fn output_file(&self) -> anyhow::Result<Stdio> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.output())?;
+        Ok(file.into())
     }
 
     fn output(&self) -> PathBuf {

@@ -146,7 +146,7 @@ fn introduction(
     }
     writeln!(
         text,
-        "Whole processes, input from a file in the page cache, output to a file in memory. Each subject's output was checked, \
+        "Whole processes, input from a file in the page cache, compressed output to a file in memory, decompressed output thrown away. Each subject's output was checked, \
          which was its warm-up too, then all ran in turns, {runs} times each. Times are medians, spread is (slowest − fastest) / \
          median, CPU is user and system time, MB are 10⁶ bytes of uncompressed data, MiB are 2²⁰. A process that does \
          nothing shows a peak of {:.1} MiB here.",

@@ -6,4 +6,5 @@ mod reader;
 mod round_trip;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod vectors;
 mod writer;

@@ -25,6 +25,10 @@ fn headers_are_those_of_the_go_package() {
     writer.write_all(LOG).unwrap();
     let ours = writer.finish().unwrap();
     assert_eq!(ours[..10], CHUNKS[..10]);
-    let headers = |gz: &[u8]| gz.windows(10).filter(|window| *window == &CHUNKS[..10]).count();
+    let headers = |gz: &[u8]| {
+        gz.windows(10)
+            .filter(|window| *window == &CHUNKS[..10])
+            .count()
+    };
     assert_eq!(headers(&ours), headers(CHUNKS));
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C and its kin: what was half written goes, what was there before stays.
 
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,10 @@ impl Interrupt {
             if let Some(path) = &*partial {
                 // It may have got its final name just now.
                 let _ = std::fs::remove_file(path);
+            }
+            // The shell's prompt is not to stand behind a progress bar; nobody is left to tell if that fails.
+            if io::stderr().is_terminal() {
+                let _ = writeln!(io::stderr());
             }
             std::process::exit(INTERRUPTED);
         })?;

@@ -230,19 +230,17 @@ impl Drop for Buffer {
 impl io::Write for Buffer {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.append(bytes);
-        Ok(bytes.len())
+        (&*self).write(bytes)
     }
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.append(bytes);
-        Ok(())
+        (&*self).write_all(bytes)
     }
 
     /// Does nothing: readers see every write at once.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        (&*self).flush()
     }
 }
 

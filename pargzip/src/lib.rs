@@ -38,7 +38,7 @@
 //!
 //! Threads start when chunks find no idle one, and end with the writer or reader. They only compress: sinks and
 //! sources are used by the caller's thread alone, need not be `Send`, and hold back a writer when they are slow.
-//! Dropping a writer or reader waits for the chunks in work, some ten milliseconds each.
+//! Dropping a writer or reader waits for the chunks in work: some ten milliseconds each, of the default size and level.
 //!
 //! # Features
 //!

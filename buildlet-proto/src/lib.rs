@@ -1,6 +1,8 @@
-//! Being written.
+//! The buildlet protocol: how a coordinator has commands run on worker machines.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod key;
 #[cfg(any(feature = "server", feature = "ssh"))]
 pub mod ssh_gate;
+pub mod types;

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -13,6 +14,9 @@ use crate::skip::Skip;
 /// A cold build of every peer with all it imports takes well under a minute on two cores; a slow network may have to bring
 /// the modules first.
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Where upstream's programs are; the interop module requires this one.
+const UPSTREAM_COMMANDS: &str = "golang.org/x/build/cmd/";
 
 /// Where Go's own installer puts it, for shells whose `PATH` does not say so.
 const USUAL_GO: &str = "/usr/local/go/bin";
@@ -36,8 +40,39 @@ pub fn peer(name: &str) -> Result<Program, Skip> {
         "no peer is called {name}: its folder {} does not exist",
         source.display()
     );
-    let bin = BUILT
-        .get_or_init(|| build(&target_dir().join("interop")))
+    let bin = BUILT.get_or_init(|| build("./cmd/...", "bin")).clone()?;
+    Ok(Program::new(name, bin.join(name)))
+}
+
+/// Builds upstream's command `golang.org/x/build/cmd/NAME`, once in this process.
+///
+/// `interop/go.mod` must list it as a `tool`, so that `go.sum` has all it needs.
+///
+/// # Errors
+///
+/// As [`peer`].
+///
+/// # Panics
+///
+/// When it does not compile, and when `go.mod` does not list it.
+pub fn upstream(name: &str) -> Result<Program, Skip> {
+    static BUILT: Mutex<BTreeMap<String, Result<PathBuf, Skip>>> = Mutex::new(BTreeMap::new());
+    let package = format!("{UPSTREAM_COMMANDS}{name}");
+    let modules = interop_dir().join("go.mod");
+    let listed = fs::read_to_string(&modules)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", modules.display()));
+    assert!(
+        listed
+            .lines()
+            .any(|line| line.trim().trim_start_matches("tool ") == package),
+        "{} has no line `tool {package}`: cd interop && go get -tool {package} && go mod tidy",
+        modules.display()
+    );
+    // A test that panicked while it built has told why; the next one tries again.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let bin = built
+        .entry(name.to_owned())
+        .or_insert_with(|| build(&package, "upstream"))
         .clone()?;
     Ok(Program::new(name, bin.join(name)))
 }
@@ -100,10 +135,11 @@ fn target_dir_of(program: &Path) -> Option<PathBuf> {
     profile.parent().map(Path::to_path_buf)
 }
 
-/// Builds all peers into `work/bin` and returns that.
-fn build(work: &Path) -> Result<PathBuf, Skip> {
+/// Builds `packages` into the folder `into` and returns where that is.
+fn build(packages: &str, into: &str) -> Result<PathBuf, Skip> {
     let go = go()?;
-    let bin = work.join("bin");
+    let work = target_dir().join("interop");
+    let bin = work.join(into);
     fs::create_dir_all(&bin)
         .unwrap_or_else(|error| panic!("cannot make {}: {error}", bin.display()));
     let lock_file = work.join("build.lock");
@@ -130,9 +166,9 @@ fn build(work: &Path) -> Result<PathBuf, Skip> {
     compile
         .args(["build", "-buildvcs=false", "-o"])
         .arg(&bin)
-        .arg("./cmd/...");
+        .arg(packages);
     if let Err(why) = run(compile) {
-        panic!("the Go peers do not build; see `cd interop && go build ./cmd/...`: {why}");
+        panic!("Go programs do not build; see `cd interop && go build {packages}`: {why}");
     }
     Ok(bin)
 }
@@ -155,7 +191,7 @@ fn run(command: Command) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{peer_or_skip, tool_or_skip};
+    use crate::{peer_or_skip, tool_or_skip, upstream_or_skip};
 
     #[test]
     fn go_expands_what_go_compressed() {
@@ -216,6 +252,22 @@ mod tests {
     #[should_panic(expected = "no peer is called gofrob")]
     fn an_unknown_peer_is_a_mistake() {
         let _ = peer("gofrob");
+    }
+
+    #[test]
+    #[should_panic(expected = "has no line `tool golang.org/x/build/cmd/frob`")]
+    fn a_command_that_the_module_does_not_list_is_a_mistake() {
+        let _ = upstream("frob");
+    }
+
+    #[test]
+    fn upstreams_buildlet_tells_its_version() {
+        let Some(buildlet) = upstream_or_skip("buildlet") else {
+            return;
+        };
+        let output = buildlet.filter(&["-version"], b"").unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with("buildlet version 29 ("), "{text}");
     }
 
     #[test]

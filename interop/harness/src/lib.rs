@@ -1,7 +1,8 @@
 //! Starts the real programs that this project's crates are tested against.
 //!
 //! A *peer* is a Go program of ours under `interop/cmd/`, built from the upstream module by the first test that asks for
-//! one. A *tool* is a program that the machine has, such as `pigz`. Both come as a [`Program`]:
+//! one; *upstream*'s own commands are built from that module as they are. A *tool* is a program that the machine has, such as
+//! `pigz`. All come as a [`Program`]:
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
@@ -14,8 +15,8 @@
 //!
 //! # Skipping
 //!
-//! A machine without Go, or without the tool, still passes: [`peer_or_skip`] and [`tool_or_skip`] then say on standard error
-//! what is not tested and why, past the test runner's capture. With `REQUIRE_INTEROP=1` in the environment they panic
+//! A machine without Go, or without the tool, still passes: [`peer_or_skip`], [`upstream_or_skip`] and [`tool_or_skip`]
+//! then say on standard error what is not tested and why, past the test runner's capture. With `REQUIRE_INTEROP=1` in the environment they panic
 //! instead, which is how the gate runs them.
 //!
 //! A peer that does not *compile* is never skipped: that is a mistake in this repository.
@@ -24,7 +25,7 @@ mod go;
 mod program;
 mod skip;
 
-pub use crate::go::{go, interop_dir, peer, target_dir};
+pub use crate::go::{go, interop_dir, peer, target_dir, upstream};
 pub use crate::program::{FILTER_LIMIT, Program, tool};
 pub use crate::skip::{REQUIRE, Skip, required};
 
@@ -37,6 +38,17 @@ pub use crate::skip::{REQUIRE, Skip, required};
 #[track_caller]
 pub fn peer_or_skip(name: &str) -> Option<Program> {
     skip::or_skip(peer(name), required())
+}
+
+/// [`upstream`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`; as [`upstream`] does besides.
+#[must_use]
+#[track_caller]
+pub fn upstream_or_skip(name: &str) -> Option<Program> {
+    skip::or_skip(upstream(name), required())
 }
 
 /// [`tool`], or `None` after saying that the calling test is skipped.

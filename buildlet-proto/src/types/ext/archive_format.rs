@@ -1,5 +1,8 @@
-/// Header of `GET /tgz`: the formats that the client takes beside `.tar.gz`, divided by commas.
+/// Header of `GET /tgz`: the formats that the client takes beside `.tar.gz`, divided by commas. Of `POST /exec`:
+/// [`ACCEPT_TRAILERS`].
 pub const ACCEPT_HEADER: &str = "X-Buildlet-Accept";
+/// In the [`ACCEPT_HEADER`] of `POST /exec`: the client wants the trailers of the extensions.
+pub const ACCEPT_TRAILERS: &str = "trailers";
 /// Header of a body that is an archive in another format than `.tar.gz`.
 pub const FORMAT_HEADER: &str = "X-Buildlet-Format";
 

@@ -12,7 +12,7 @@
 //! | [`Network`](Extension::Network) | field `network=off` of `/exec`; in the same trailer |
 //! | [`Usage`](Extension::Usage) | trailer `Process-Usage` of `/exec` |
 //!
-//! The trailers come with every `/exec` of a buildlet that offers the extension, whatever was asked for.
+//! The trailers come with every `/exec` whose request says `X-Buildlet-Accept: trailers`.
 
 mod archive_format;
 mod enforced;
@@ -23,7 +23,7 @@ mod usage;
 use std::fmt;
 use std::time::Duration;
 
-pub use self::archive_format::{ACCEPT_HEADER, ArchiveFormat, FORMAT_HEADER};
+pub use self::archive_format::{ACCEPT_HEADER, ACCEPT_TRAILERS, ArchiveFormat, FORMAT_HEADER};
 pub use self::enforced::{Enforced, ISOLATION_TRAILER, Mechanism};
 pub use self::isolation::{Isolation, Network};
 pub use self::limit::{LIMIT_TRAILER, LimitHit};

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod key;
 #[cfg(any(feature = "server", feature = "ssh"))]
 pub mod ssh_gate;

@@ -25,7 +25,11 @@ pub use self::env::{EnvList, EnvStyle, windows_path};
 pub use self::exec_request::ExecRequest;
 pub use self::file_mode::{FileMode, ParseFileModeError};
 pub use self::form::{Form, FormError};
+#[cfg(feature = "exec")]
+pub(crate) use self::form::{os_bytes, os_string};
 pub use self::list_request::ListRequest;
+#[cfg(feature = "exec")]
+pub(crate) use self::path::clean_native;
 pub use self::path::{PathError, PathStyle, RelativePath};
 pub use self::process_state::ProcessState;
 pub use self::quote::GoQuoted;

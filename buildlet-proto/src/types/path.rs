@@ -122,6 +122,16 @@ impl RelativePath {
     }
 }
 
+/// The shortest path of this system that is lexically equal.
+#[cfg(feature = "exec")]
+pub(crate) fn clean_native(path: &Path) -> PathBuf {
+    let clean = match PathStyle::NATIVE {
+        PathStyle::Unix => lexical::clean_unix,
+        PathStyle::Windows => lexical::clean_windows,
+    };
+    os_string(&clean(os_bytes(path.as_os_str()))).into()
+}
+
 impl AsRef<Path> for RelativePath {
     fn as_ref(&self) -> &Path {
         self.as_path()

@@ -1,0 +1,263 @@
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::direct::Direct;
+use super::start::Start;
+use super::watch::{Bounds, Parent, Watch};
+use super::{Command, Enforcement, Outcome};
+use crate::types::ext::{Isolation, Mechanism, Network};
+
+/// Runs commands.
+///
+/// It sets no bound to how many run at a time: that is for its owner, for instance with a [`tokio::sync::Semaphore`] whose permit is kept
+/// beside the [`Running`].
+#[derive(Debug, Default)]
+pub struct Executor {
+    config: Config,
+}
+
+/// How an [`Executor`] runs commands.
+#[derive(Clone, Debug)]
+pub struct Config {
+    chunk_bytes: usize,
+    queue_chunks: usize,
+    terminate: Duration,
+    linger: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            chunk_bytes: 32 << 10,
+            queue_chunks: 4,
+            terminate: Duration::ZERO,
+            linger: Some(Duration::from_secs(5)),
+        }
+    }
+}
+
+impl Config {
+    /// The most bytes of one piece of output; 32 KiB by default, at least one.
+    #[must_use]
+    pub fn chunk_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = bytes.max(1);
+        self
+    }
+
+    /// How many pieces of output wait for a slow reader before the command has to wait; 4 by default, at least one. Beside them the
+    /// system's pipe holds 64 KiB.
+    #[must_use]
+    pub fn queue_chunks(mut self, count: usize) -> Self {
+        self.queue_chunks = count.max(1);
+        self
+    }
+
+    /// How long a command that is to end (by [`Running::kill`] or a limit) has between `SIGTERM` to its process group and `SIGKILL` to
+    /// everything. Zero, the default, is `SIGKILL` at once. A [`Running`] that is dropped never waits.
+    #[must_use]
+    pub fn terminate(mut self, grace: Duration) -> Self {
+        self.terminate = grace;
+        self
+    }
+
+    /// How long processes that a command leaves behind may keep its output open and add to it; 5 seconds by default. Then they are
+    /// killed. `None` waits for ever, as the Go program does. Those that do not have the output open are killed when the command
+    /// ends.
+    #[must_use]
+    pub fn linger(mut self, limit: Option<Duration>) -> Self {
+        self.linger = limit;
+        self
+    }
+}
+
+/// Why there is no [`Running`]. That a program cannot be started is no such error, but an [`Outcome`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// A pipe or thread could not be made.
+    Resources(io::Error),
+    /// What [`Command::require_isolation`] asks for is not to be had here.
+    NotEnforced(Enforcement),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resources(_) => f.write_str("cannot prepare to run a command"),
+            Self::NotEnforced(enforcement) => {
+                write!(f, "isolation is not available: {enforcement}")
+            }
+        }
+    }
+}
+
+impl Error for SpawnError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Resources(error) => Some(error),
+            Self::NotEnforced(_) => None,
+        }
+    }
+}
+
+impl Executor {
+    /// An executor with this configuration.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Starts a command.
+    ///
+    /// # Errors
+    ///
+    /// When the machinery fails. A program that cannot be started (there is no such file, it is not executable, its directory is
+    /// missing) gives a [`Running`] that has ended, with the text that a Go client expects.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future kills what it may have started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn spawn(&self, command: Command) -> Result<Running, SpawnError> {
+        let enforced = without_launcher(&command);
+        if command.require && !enforced.is_complete() {
+            return Err(SpawnError::NotEnforced(enforced));
+        }
+        let (reader, writer) = io::pipe().map_err(SpawnError::Resources)?;
+        let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(SpawnError::Resources)?;
+        let start = Start {
+            program: command.program,
+            args: command.args,
+            dir: command.dir,
+            env: command.env,
+        };
+        let started = Direct::start(start, writer).await;
+        let parent = match started.map_err(SpawnError::Resources)? {
+            Ok(direct) => Parent::Direct(direct),
+            Err(text) => return Ok(Running::failed(text, enforced)),
+        };
+        let bounds = Bounds {
+            timeout: command.timeout,
+            output_bytes: command.output_bytes,
+            terminate: self.config.terminate,
+            linger: self.config.linger,
+            chunk_bytes: self.config.chunk_bytes,
+        };
+        let (sender, chunks) = mpsc::channel(self.config.queue_chunks);
+        let kill = CancellationToken::new();
+        let watch = Watch::new(parent, reader, sender, bounds);
+        let task = tokio::spawn(watch.run(kill.clone(), enforced.clone()));
+        Ok(Running {
+            enforced,
+            chunks,
+            kill,
+            end: End::Coming(AbortOnDropHandle::new(task)),
+        })
+    }
+}
+
+/// What a command gets that this process starts itself.
+fn without_launcher(command: &Command) -> Enforcement {
+    const REASON: &str = "needs a launcher";
+    let mut enforced = Enforcement::new(command.isolation);
+    enforced.add(Mechanism::ProcessGroup, "kill on end");
+    if command.isolation >= Isolation::Process {
+        enforced.miss(Mechanism::Rlimits, REASON);
+    }
+    if command.isolation >= Isolation::Sandbox {
+        enforced.miss(Mechanism::Landlock, REASON);
+        enforced.miss(Mechanism::Cgroup, REASON);
+    }
+    if command.network == Network::Off {
+        enforced.miss(Mechanism::NetworkOff, REASON);
+    }
+    enforced
+}
+
+/// A command that runs.
+///
+/// Dropping it kills the command and all that it started.
+#[derive(Debug)]
+pub struct Running {
+    enforced: Enforcement,
+    chunks: mpsc::Receiver<Bytes>,
+    kill: CancellationToken,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    Coming(AbortOnDropHandle<Outcome>),
+    Here(Outcome),
+}
+
+impl Running {
+    /// A command that could not be started.
+    fn failed(text: String, enforced: Enforcement) -> Self {
+        let (_, chunks) = mpsc::channel(1);
+        Self {
+            enforced: enforced.clone(),
+            chunks,
+            kill: CancellationToken::new(),
+            end: End::Here(Outcome::failed(text, enforced)),
+        }
+    }
+
+    /// What keeps the command from the rest of the machine.
+    #[must_use]
+    pub fn enforced(&self) -> &Enforcement {
+        &self.enforced
+    }
+
+    /// The next piece of what the command writes to its standard output and standard error, in the order in which it writes; `None`
+    /// at the end. Who does not ask makes the command wait, once the queue is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    pub async fn chunk(&mut self) -> Option<Bytes> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// As [`chunk`](Self::chunk), for bodies and streams.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.chunks.poll_recv(cx)
+    }
+
+    /// Ends the command and all that it started; [`wait`](Self::wait) tells when that is done.
+    pub fn kill(&self) {
+        self.kill.cancel();
+    }
+
+    /// Waits for the end of the command and of its output; output that was not asked for yet is thrown away.
+    ///
+    /// Call it when [`chunk`](Self::chunk) gave `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future kills the command.
+    pub async fn wait(mut self) -> Outcome {
+        while self.chunk().await.is_some() {}
+        match self.end {
+            End::Here(outcome) => outcome,
+            End::Coming(task) => match task.await {
+                Ok(outcome) => outcome,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Outcome::failed("the runtime was shut down", self.enforced),
+            },
+        }
+    }
+}

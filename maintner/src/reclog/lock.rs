@@ -1,0 +1,47 @@
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// The file that is locked while somebody writes; it stays when they have gone. Readers do not look at it.
+const LOCK_FILE: &str = "maintner.lock";
+
+/// Locks the directory against other writers until the file is closed, or the process ends, however it does.
+///
+/// `None` if another writer has it.
+#[cfg(unix)]
+pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{FlockOperation, flock};
+    use rustix::io::Errno;
+
+    let file = open(dir, &mut OpenOptions::new())?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Locks the directory against other writers until the file is closed, or the process ends, however it does.
+///
+/// `None` if another writer has it.
+#[cfg(windows)]
+pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt as _;
+
+    /// Somebody has the file open and shares it with nobody.
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    match open(dir, OpenOptions::new().share_mode(0)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn open(dir: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join(LOCK_FILE))
+}

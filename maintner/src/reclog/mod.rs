@@ -1,0 +1,54 @@
+//! The record log: files of records back to back, read from slices, streams and directories, and appended to.
+//!
+//! A file is records and nothing else. A record is `REC@` offset `+` length `=` payload, both numbers in lower-case
+//! hexadecimal without leading zeros, the offset being that of the `R` in its file:
+//!
+//! ```
+//! use maintner::reclog::{self, Records};
+//!
+//! let mut log = Vec::new();
+//! for payload in ["first", "second"] {
+//!     reclog::encode_into(&mut log, 0, payload.as_bytes());
+//! }
+//! assert_eq!(log, b"REC@0+5=firstREC@d+6=second");
+//!
+//! let payloads: Vec<_> = Records::new(&log, 0).map(|r| r.map(|r| r.payload)).collect::<Result<_, _>>()?;
+//! assert_eq!(payloads, [b"first".as_slice(), b"second"]);
+//! # Ok::<(), reclog::RecordError>(())
+//! ```
+//!
+//! # Reading
+//!
+//! [`decode`] and [`Records`] read a slice, such as a file that the caller mapped. [`Reader`] reads any
+//! [`Read`](std::io::Read), a file in large positioned steps, and holds one block of it. To map a file, nothing in this crate does so: what a
+//! mapping shows changes when the file does, which no safe interface can allow.
+//!
+//! # Writing
+//!
+//! A [`Writer`] appends to a directory of files named by day, as Go's `maintner.DiskMutationLogger` names them; other
+//! than that one it locks the directory, syncs, never leaves a torn record behind a failed write, and repairs what a
+//! crash tore.
+//!
+//! # No checksums
+//!
+//! The format has none for a record: damage within a payload shows as an error of the mutation in it, or not at all.
+//!
+//! Source: `golang.org/x/build/maintner/reclog`.
+
+mod day;
+mod dir;
+mod error;
+mod lock;
+mod reader;
+mod record;
+mod recover;
+mod writer;
+
+pub use crate::reclog::dir::{Segment, segments};
+pub use crate::reclog::error::{AppendError, OpenError, ReadError};
+pub use crate::reclog::reader::Reader;
+pub use crate::reclog::record::{
+    MAX_HEADER_LEN, Record, RecordError, Records, decode, encode_into,
+};
+pub use crate::reclog::recover::TornTail;
+pub use crate::reclog::writer::{Appended, Sync, Torn, Writer, WriterConfig};

@@ -1,0 +1,324 @@
+//! Appending: rotation, a second writer, and what crashes leave behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use maintner::reclog::{
+    AppendError, OpenError, Records, Sync, TornTail, Writer, WriterConfig, encode_into, segments,
+};
+use tempfile::tempdir;
+
+use crate::support::{day, records};
+
+const FILE: &str = "maintner-2020-01-02.mutlog";
+
+fn open(dir: &Path) -> Writer {
+    Writer::open(dir, WriterConfig::default()).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    segments(dir)
+        .unwrap()
+        .into_iter()
+        .map(|segment| segment.name)
+        .collect()
+}
+
+#[test]
+fn each_day_has_a_file_and_offsets_begin_anew_in_it() {
+    let dir = tempdir().unwrap();
+    let mut log = open(dir.path());
+    assert!(
+        names(dir.path()).is_empty(),
+        "nothing is created before something is appended"
+    );
+    let first = log.append_at(day(0), ["a", "b"]).unwrap();
+    assert_eq!((first.start, first.end, first.records), (0, 18, 2));
+    let second = log.append_at(day(0), ["c"]).unwrap();
+    assert_eq!((second.start, second.end), (18, 28));
+    let third = log.append_at(day(1), ["d"]).unwrap();
+    assert_eq!((third.start, third.end), (0, 9));
+    drop(log);
+
+    // Somebody else goes on.
+    let fourth = open(dir.path()).append_at(day(1), ["e"]).unwrap();
+    assert_eq!((fourth.start, fourth.end), (9, 18));
+    assert_eq!(names(dir.path()), [FILE, "maintner-2020-01-03.mutlog"]);
+    assert_eq!(
+        fs::read(first.segment).unwrap(),
+        b"REC@0+1=aREC@9+1=bREC@12+1=c"
+    );
+    assert_eq!(fs::read(fourth.segment).unwrap(), b"REC@0+1=dREC@9+1=e");
+}
+
+#[test]
+fn a_clock_that_goes_back_does_not_reorder_records() {
+    let dir = tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append_at(day(5), ["a"]).unwrap();
+    let back = log.append_at(day(0), ["b"]).unwrap();
+    assert!(back.segment.ends_with("maintner-2020-01-07.mutlog"));
+    drop(log);
+    let back = open(dir.path()).append_at(day(1), ["c"]).unwrap();
+    assert!(back.segment.ends_with("maintner-2020-01-07.mutlog"));
+    assert_eq!(names(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_second_writer_is_refused_while_the_first_is_there() {
+    let dir = tempdir().unwrap();
+    let first = open(dir.path());
+    let error = Writer::open(dir.path(), WriterConfig::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    drop(first);
+    open(dir.path());
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempdir().unwrap();
+    let appended = open(dir.path()).append_at(day(0), ["a"]).unwrap();
+    let mode = fs::metadata(appended.segment).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+}
+
+#[test]
+fn a_log_cut_at_any_byte_of_its_last_records_is_repaired_and_keeps_every_whole_one() {
+    let mut log = Vec::new();
+    let mut ends = vec![0];
+    for payload in ["kept", "x", "a payload with = and REC@0+1= in it", ""] {
+        encode_into(&mut log, 0, payload.as_bytes());
+        ends.push(log.len());
+    }
+    for cut in ends[1]..=log.len() {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        fs::write(&path, &log[..cut]).unwrap();
+        let whole = *ends.iter().rfind(|&&end| end <= cut).unwrap();
+        let is_torn = whole < cut;
+
+        if is_torn {
+            let refuse = WriterConfig::default().torn_tail(TornTail::Refuse);
+            let error = Writer::open(dir.path(), refuse).unwrap_err();
+            assert!(
+                matches!(error, OpenError::Torn { .. }),
+                "cut at {cut}: {error}"
+            );
+            assert_eq!(fs::read(&path).unwrap(), log[..cut], "nothing was touched");
+        }
+        let mut writer = open(dir.path());
+        assert_eq!(writer.torn().is_some(), is_torn, "cut at {cut}");
+        if let Some(torn) = writer.torn() {
+            assert_eq!(torn.error.offset(), whole as u64);
+            assert_eq!(fs::read(&torn.moved_to).unwrap(), log[whole..cut]);
+        }
+        assert_eq!(fs::read(&path).unwrap(), log[..whole]);
+        writer.append_at(day(0), ["after"]).unwrap();
+        let repaired = fs::read(&path).unwrap();
+        let payloads: Vec<_> = records(&repaired)
+            .iter()
+            .map(|record| record.payload)
+            .collect();
+        assert_eq!(
+            payloads.len(),
+            ends.iter().filter(|&&end| end <= cut).count()
+        );
+        assert_eq!(payloads.last().unwrap(), b"after");
+    }
+}
+
+#[test]
+fn the_tail_of_an_earlier_day_is_repaired_too() {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join(FILE), b"REC@0+1=aREC@9+5=cut").unwrap();
+    let mut log = open(dir.path());
+    assert!(log.torn().is_some());
+    log.append_at(day(30), ["b"]).unwrap();
+    assert_eq!(fs::read(dir.path().join(FILE)).unwrap(), b"REC@0+1=a");
+    assert_eq!(names(dir.path()).len(), 2);
+}
+
+#[test]
+fn bytes_that_a_second_crash_tore_at_the_same_place_are_kept_as_well() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    for (n, tail) in ["REC@9+9=first", "REC@9+9=second"].iter().enumerate() {
+        fs::write(&path, format!("REC@0+1=a{tail}")).unwrap();
+        let log = open(dir.path());
+        let moved_to = &log.torn().unwrap().moved_to;
+        assert_eq!(fs::read_to_string(moved_to).unwrap(), *tail);
+        assert_eq!(moved_to.to_str().unwrap().ends_with(".torn-9.1"), n == 1);
+    }
+}
+
+#[test]
+fn zeros_at_the_end_are_a_torn_tail() {
+    for zeros in [1, 4095, 4096, 10_000] {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut bytes = b"REC@0+1=a".to_vec();
+        bytes.resize(9 + zeros, 0);
+        fs::write(&path, bytes).unwrap();
+        assert!(open(dir.path()).torn().is_some());
+        assert_eq!(fs::read(&path).unwrap(), b"REC@0+1=a");
+    }
+}
+
+#[test]
+fn damage_before_other_records_is_no_torn_tail() {
+    let mut log = Vec::new();
+    for payload in ["one", "two", "three"] {
+        encode_into(&mut log, 0, payload.as_bytes());
+    }
+    // The length of the second record now reaches behind the end of the file.
+    let mut long = log.clone();
+    long.splice(18..19, *b"ff");
+    let mut other = log.clone();
+    other[11] = b'X'; // and here is no header
+    let longest = [&log[..11], b"REC@b+9999999999999999999="].concat();
+    for bytes in [&log[..17], &long, &other, &longest] {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        fs::write(&path, bytes).unwrap();
+        match Writer::open(dir.path(), WriterConfig::default()) {
+            Ok(writer) => assert!(bytes.len() == 17 && writer.torn().is_some()),
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+                assert_eq!(fs::read(&path).unwrap(), *bytes, "nothing was touched");
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_no_torn_record() {
+    // A limit on the size of files stands for the disk: the write fails halfway, as it would there.
+    if std::env::var_os("MAINTNER_TEST_FULL_DISK").is_none() {
+        let dir = tempdir().unwrap();
+        let test = "reclog_faults::a_full_disk_leaves_no_torn_record";
+        let limited =
+            format!("trap '' XFSZ; ulimit -f 16 && exec \"$0\" --exact {test} --nocapture");
+        let output = Command::new("bash")
+            .args(["-c", &limited])
+            .arg(std::env::current_exe().unwrap())
+            .env("MAINTNER_TEST_FULL_DISK", dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let log = fs::read(dir.path().join(FILE)).unwrap();
+        let payloads: Vec<_> = records(&log)
+            .iter()
+            .map(|record| record.payload.len())
+            .collect();
+        assert_eq!(payloads, [3, 4]);
+        return;
+    }
+    let dir = std::env::var_os("MAINTNER_TEST_FULL_DISK").unwrap();
+    let mut log = open(dir.as_ref());
+    log.append_at(day(0), ["one"]).unwrap();
+    let error = log.append_at(day(0), [vec![0; 100_000]]).unwrap_err();
+    assert!(matches!(error, AppendError::Write { .. }), "{error}");
+    log.append_at(day(0), ["room"]).unwrap();
+}
+
+/// Appends numbers until it is killed, and prints each when it has been acknowledged.
+#[test]
+fn appender_for_the_crash_test() {
+    let Some(dir) = std::env::var_os("MAINTNER_TEST_APPEND") else {
+        return; // only its parent runs it in earnest
+    };
+    let config = WriterConfig::default().sync(Sync::Never);
+    let mut log = Writer::open(&dir, config).unwrap();
+    let next = segments(dir.as_ref())
+        .unwrap()
+        .iter()
+        .map(count)
+        .sum::<usize>();
+    println!("begin");
+    for n in next.. {
+        let payload = format!("{n} {}", "x".repeat(n % 3000));
+        if log.append_at(day(0), [payload]).is_err() {
+            return;
+        }
+        if writeln!(std::io::stdout(), "{n}").is_err() {
+            return;
+        }
+    }
+}
+
+fn count(segment: &maintner::reclog::Segment) -> usize {
+    Records::new(&fs::read(&segment.path).unwrap(), 0)
+        .map_while(Result::ok)
+        .count()
+}
+
+#[test]
+fn no_acknowledged_record_is_lost_when_the_appender_is_killed() {
+    let dir = tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 0_usize..40 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "reclog_faults::appender_for_the_crash_test",
+                "--nocapture",
+            ])
+            .env("MAINTNER_TEST_APPEND", dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Killed after another number of records each time, somewhere within the next ones.
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let numbers = lines
+            .map_while(Result::ok)
+            .skip_while(|line| !line.ends_with("begin"));
+        for line in numbers.skip(1).take(1 + round * 7 % 50) {
+            acknowledged = line.parse::<usize>().unwrap() + 1;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        drop(open(dir.path())); // repairs
+        let log = fs::read(dir.path().join(FILE)).unwrap();
+        let records = records(&log);
+        assert!(
+            records.len() >= acknowledged,
+            "round {round}: {} of {acknowledged}",
+            records.len()
+        );
+        for (n, record) in records.iter().enumerate() {
+            assert!(record.payload.starts_with(format!("{n} ").as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn an_appender_that_is_cut_off_by_hand_is_repaired_by_the_next() {
+    let dir = tempdir().unwrap();
+    let mut log = open(dir.path());
+    for n in 0..50 {
+        let appended = log.append_at(day(0), [format!("record {n}")]).unwrap();
+        drop(log);
+        // The power fails before the end of this one.
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&appended.segment)
+            .unwrap();
+        file.set_len(appended.end - 1).unwrap();
+        log = open(dir.path());
+        assert_eq!(log.torn().unwrap().error.offset(), appended.start);
+        log.append_at(day(0), [format!("record {n}")]).unwrap();
+    }
+    let bytes = fs::read(dir.path().join(FILE)).unwrap();
+    assert_eq!(records(&bytes).len(), 50);
+}

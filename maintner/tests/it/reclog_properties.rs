@@ -1,0 +1,146 @@
+//! The frame codec, over any payloads and any bytes.
+
+use std::io::{self, Read};
+
+use maintner::reclog::{ReadError, Reader, Records, encode_into};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Gives at most so many bytes at a time, and fails now and then.
+struct Pieces<'a> {
+    log: &'a [u8],
+    piece: usize,
+    failing: bool,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.failing = !self.failing;
+        if self.failing {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let piece = self.piece.min(buf.len());
+        self.log.read(&mut buf[..piece])
+    }
+}
+
+type Outcome = (Vec<(u64, Vec<u8>)>, Option<String>);
+
+fn by_slice(log: &[u8], offset: u64) -> Outcome {
+    let mut seen = Vec::new();
+    for record in Records::new(log, offset) {
+        match record {
+            Ok(record) => seen.push((record.offset, record.payload.to_vec())),
+            Err(error) => return (seen, Some(error.to_string())),
+        }
+    }
+    (seen, None)
+}
+
+fn by_stream(log: &[u8], offset: u64, piece: usize) -> Outcome {
+    let source = Pieces {
+        log,
+        piece,
+        failing: false,
+    };
+    let mut reader = Reader::new(source, offset).block_size(0);
+    let mut seen = Vec::new();
+    loop {
+        match reader.next_record() {
+            Ok(Some(record)) => seen.push((record.offset, record.payload.to_vec())),
+            Ok(None) => return (seen, None),
+            Err(ReadError::Io { .. }) => {} // and the same call again
+            Err(error) => return (seen, Some(error.to_string())),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_is_read_in_whatever_pieces_it_comes(
+        payloads in vec(vec(any::<u8>(), 0..3000), 0..20),
+        offset in 0..u64::from(u32::MAX),
+        piece in 1..5000_usize,
+    ) {
+        let mut log = Vec::new();
+        for payload in &payloads {
+            encode_into(&mut log, offset, payload);
+        }
+        let (seen, error) = by_slice(&log, offset);
+        prop_assert_eq!(&error, &None);
+        prop_assert_eq!(seen.iter().map(|(_, payload)| payload).collect::<Vec<_>>(), payloads.iter().collect::<Vec<_>>());
+        prop_assert_eq!(by_stream(&log, offset, piece), (seen, None));
+    }
+
+    #[test]
+    fn a_log_with_any_damage_is_read_alike_from_slice_and_stream(
+        payloads in vec(vec(any::<u8>(), 0..600), 1..8),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        piece in 1..2000_usize,
+    ) {
+        let mut log = Vec::new();
+        for payload in &payloads {
+            encode_into(&mut log, 0, payload);
+        }
+        for (at, byte) in damage {
+            let at = at.index(log.len());
+            log[at] = byte;
+        }
+        log.truncate(cut.index(log.len() + 1));
+        prop_assert_eq!(by_slice(&log, 0), by_stream(&log, 0, piece));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic(log in vec(any::<u8>(), 0..6000), offset in any::<u64>()) {
+        let mut headed = format!("REC@{offset:x}+10=").into_bytes();
+        headed.extend_from_slice(&log);
+        by_slice(&log, offset);
+        by_slice(&headed, offset);
+    }
+}
+
+#[test]
+fn a_length_that_is_a_lie_allocates_nothing() {
+    let log = b"REC@0+7fffffffffffff=short";
+    let mut reader = Reader::new(log.as_slice(), 0);
+    let error = reader.next_record().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReadError::TooLong {
+                offset: 0,
+                len: 0x7f_ffff_ffff_ffff,
+                ..
+            }
+        ),
+        "{error}"
+    );
+
+    let log = b"REC@0+4000000=short"; // 64 MiB, which is allowed
+    let mut reader = Reader::new(log.as_slice(), 0);
+    assert!(reader.next_record().unwrap_err().is_incomplete());
+}
+
+#[test]
+fn a_stream_that_grows_is_followed() {
+    use std::io::Write as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = Vec::new();
+    encode_into(&mut log, 0, b"one");
+    let first = log.len();
+    encode_into(&mut log, 0, b"two");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut reader = Reader::new(std::fs::File::open(&path).unwrap(), 0);
+    assert_eq!(reader.next_record().unwrap(), None);
+    file.write_all(&log[..first]).unwrap();
+    assert_eq!(reader.next_record().unwrap().unwrap().payload, b"one");
+    assert_eq!(reader.next_record().unwrap(), None);
+    file.write_all(&log[first..first + 3]).unwrap();
+    assert!(reader.next_record().unwrap_err().is_incomplete());
+    file.write_all(&log[first + 3..]).unwrap();
+    assert_eq!(reader.next_record().unwrap().unwrap().payload, b"two");
+    assert_eq!(reader.offset(), log.len() as u64);
+}

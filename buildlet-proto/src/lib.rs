@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "archive")]
+pub mod archive;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod key;
 #[cfg(any(feature = "server", feature = "ssh"))]
 pub mod ssh_gate;
 pub mod types;
+#[cfg(feature = "archive")]
+pub mod workdir;

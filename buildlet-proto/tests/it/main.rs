@@ -1,5 +1,7 @@
 //! Integration tests over the public API.
 
+#[cfg(all(unix, feature = "archive"))]
+mod archive;
 mod data;
 #[cfg(all(feature = "exec", target_os = "linux"))]
 mod exec;

@@ -1,0 +1,4 @@
+//! Archives and the work directory.
+
+mod tree;
+mod vectors;

@@ -283,14 +283,19 @@ impl std::error::Error for ConnectError {
     }
 }
 
-/// Opens a TCP connection that notices when its peer is gone, and sends small writes at once.
+/// Opens a TCP connection, within a limit.
 pub(crate) async fn dial(address: &Address) -> io::Result<TcpStream> {
     let Address { host, port } = address;
     let tcp = timeout(DIAL_LIMIT, TcpStream::connect((host.as_str(), *port))).await??;
+    tune(&tcp)?;
+    Ok(tcp)
+}
+
+/// Makes TCP notice when its peer is gone, and send small writes at once.
+pub(crate) fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let keep_alive = TcpKeepalive::new()
         .with_time(TCP_KEEP_ALIVE)
         .with_interval(TCP_KEEP_ALIVE);
-    SockRef::from(&tcp).set_tcp_keepalive(&keep_alive)?;
-    Ok(tcp)
+    SockRef::from(tcp).set_tcp_keepalive(&keep_alive)
 }

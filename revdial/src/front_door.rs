@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{ConfigError, DialerConfig, check_count, check_time};
+use crate::connect::tune;
 use crate::connection::Connection;
 use crate::dialer::{Dialer, NewDialerError};
 use crate::proto::{Claim, DialerId, HeadError, Refusal, Routed, Routes, SamePath, behind_head};
@@ -254,6 +255,8 @@ impl FrontDoor {
 
     /// Accepts connections for ever: makes each an [`Arrival`] (this is where TLS is spoken), lets it [in](Self::accept), and has it handled.
     ///
+    /// TCP is set to send small writes at once and to ask every 15 s whether an idle peer lives.
+    ///
     /// Every connection has a task, at most [`FrontDoorConfig::max_connections`] of them; more wait in the system's queue. They end
     /// when the future is dropped. What fails before it is handled is given to `handle`, too. `arrive` must limit its own time.
     ///
@@ -261,7 +264,7 @@ impl FrontDoor {
     ///
     /// Outside of a tokio runtime.
     pub async fn serve<IO, A, Arriving, H, Handling>(
-        &self,
+        self,
         listener: TcpListener,
         arrive: A,
         handle: H,
@@ -292,7 +295,11 @@ impl FrontDoor {
             let (door, both) = (self.clone(), both.clone());
             tasks.spawn(async move {
                 let (arrive, handle) = &*both;
-                let accepted = match arrive(tcp).await {
+                let arrival = async {
+                    tune(&tcp)?;
+                    arrive(tcp).await
+                };
+                let accepted = match arrival.await {
                     Ok(arrival) => door.accept(arrival.from_peer(peer)).await,
                     Err(error) => Err(AcceptError::Io(error)),
                 };

@@ -2,6 +2,26 @@
 //!
 //! The tokio half of this crate is a shell around it. Use it directly for another runtime, or to simulate both ends of
 //! the protocol in virtual time.
+//!
+//! | to | use |
+//! |---|---|
+//! | take connections at a coordinator | [`Routes`], which knows [`RequestHead`] and [`Claim`] |
+//! | dial a worker | [`DialerCore`] |
+//! | register, and pick up | [`Handshake`], which knows [`ReplyHead`] |
+//! | listen to a coordinator | [`ListenerCore`] |
+//! | read and write control lines | [`LineDecoder`], [`Message`] |
+//!
+//! # Version 1
+//!
+//! Until 2019 a registration without the header `X-Revdial-Version` made a connection on which streams were multiplexed in
+//! frames. Every coordinator since answers it with 400, and so does [`Routes`]. For the record, a frame was:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0 | `N` new connection (from the coordinator only), `W` write, `C` close |
+//! | 1 to 4 | number of the connection, big-endian, given by the coordinator from 1 up |
+//! | 5 and 6 | length of the rest, big-endian |
+//! | from 7 | what is written (`W` only) |
 
 mod body;
 mod claim;

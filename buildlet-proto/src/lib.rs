@@ -7,6 +7,8 @@ pub mod archive;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod key;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 #[cfg(any(feature = "server", feature = "ssh"))]
 pub mod ssh_gate;
 pub mod types;

@@ -24,7 +24,7 @@ mod enforcement;
 mod executor;
 mod outcome;
 #[cfg(target_os = "linux")]
-mod processes;
+pub(crate) mod processes;
 mod start;
 mod watch;
 mod workplace;

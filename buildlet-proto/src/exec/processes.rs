@@ -14,11 +14,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A process as `/proc` showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) pid: Pid,
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
     parent: i32,
-    group: i32,
-    zombie: bool,
+    pub(crate) group: i32,
+    pub(crate) session: i32,
+    pub(crate) zombie: bool,
     /// Clock ticks since the machine started. A number that was given to another process since has another.
     started: u64,
 }
@@ -40,9 +41,10 @@ impl Process {
             pid,
             parent: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
+            session: fields.next()?.parse().ok()?,
             zombie: matches!(state, "Z" | "X"),
             // Field 22 of the line, where the state is field 3.
-            started: fields.nth(16)?.parse().ok()?,
+            started: fields.nth(15)?.parse().ok()?,
         })
     }
 
@@ -200,7 +202,8 @@ pub(super) fn wait_ready(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io:
     }
 }
 
-fn list() -> Vec<Process> {
+/// All that there are.
+pub(crate) fn list() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -225,6 +228,7 @@ mod tests {
             pid,
             parent: 2,
             group: 70,
+            session: 69,
             zombie: false,
             started: 987_654,
         };

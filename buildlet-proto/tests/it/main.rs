@@ -8,4 +8,6 @@ mod exec;
 mod ext;
 mod keys;
 mod requests;
+#[cfg(all(feature = "ssh", unix))]
+mod ssh;
 mod types;

@@ -4,13 +4,7 @@ mod control;
 #[cfg(feature = "tokio")]
 mod coordinator;
 mod handshake;
-#[cfg(all(feature = "tls", feature = "serve-tls"))]
-mod over_tls;
-#[cfg(all(feature = "tls", feature = "serve-tls"))]
-mod peers;
-#[cfg(all(feature = "tls", feature = "serve-tls"))]
-mod records;
-#[cfg(all(feature = "tls", feature = "serve-tls"))]
+#[cfg(feature = "serve-tls")]
 mod serve_tls;
 #[cfg(feature = "tokio")]
 mod session;

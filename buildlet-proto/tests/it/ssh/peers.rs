@@ -1,0 +1,1 @@
+//! OpenSSH's own programs as clients.

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "archive")]
 pub mod archive;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod key;

@@ -114,6 +114,13 @@ impl ExecRequest {
         self
     }
 
+    /// Without a limit for the running time, for buildlets that know none.
+    #[must_use]
+    pub fn without_timeout(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
     /// The form to send. Extensions that were not asked for leave no trace in it.
     #[must_use]
     pub fn to_form(&self) -> Form {

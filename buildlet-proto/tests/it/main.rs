@@ -2,6 +2,8 @@
 
 #[cfg(all(unix, feature = "archive"))]
 mod archive;
+#[cfg(feature = "client")]
+mod client;
 mod data;
 #[cfg(all(feature = "exec", target_os = "linux"))]
 mod exec;

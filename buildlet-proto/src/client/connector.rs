@@ -1,0 +1,59 @@
+use std::io;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A two-way stream of bytes. Every type that can be one is.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Any two-way stream of bytes.
+pub type BoxIo = Box<dyn Io>;
+
+/// Makes connections to one buildlet.
+///
+/// The client limits the time it waits ([`Config::connect_timeout`](super::Config::connect_timeout)) and drops the future then.
+#[async_trait]
+pub trait Connector: Send + Sync + 'static {
+    /// Makes a connection on which the buildlet awaits HTTP/1.1.
+    async fn connect(&self) -> io::Result<BoxIo>;
+}
+
+#[async_trait]
+impl<C: Connector + ?Sized> Connector for std::sync::Arc<C> {
+    async fn connect(&self) -> io::Result<BoxIo> {
+        C::connect(self).await
+    }
+}
+
+/// Connects to an address, without TLS.
+#[derive(Clone, Debug)]
+pub struct TcpConnector {
+    address: String,
+}
+
+impl TcpConnector {
+    /// Connects to `HOST:PORT`.
+    #[must_use]
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+        }
+    }
+
+    pub(super) async fn dial(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address).await?;
+        // A request is one small write that waits for an answer.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+#[async_trait]
+impl Connector for TcpConnector {
+    async fn connect(&self) -> io::Result<BoxIo> {
+        Ok(Box::new(self.dial().await?))
+    }
+}

@@ -1,0 +1,8 @@
+//! The client, against scripted buildlets.
+
+mod calls;
+mod heartbeat;
+mod mocked;
+mod pool;
+mod script;
+mod vectors;

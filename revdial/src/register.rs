@@ -156,21 +156,23 @@ pub(crate) async fn establish(
         let mut io = connect.connect().await.map_err(EstablishError::Connect)?;
         let mut received = [0; 1024];
         loop {
+            let mut len = 0;
             if let Some(request) = handshake.poll_transmit() {
                 io.write_all(&request)
                     .await
                     .map_err(EstablishError::Write)?;
                 io.flush().await.map_err(EstablishError::Write)?;
+            } else {
+                // Read errors are ends: a reset says no more than that.
+                len = io.read(&mut received).await.unwrap_or(0);
+                if len == 0 {
+                    return Ok(None);
+                }
             }
-            // Read errors are ends: a reset says no more than that.
-            let len = io.read(&mut received).await.unwrap_or(0);
-            if len == 0 {
-                return Ok(None);
-            }
-            if let Some(rest) = handshake
+            let switched = handshake
                 .receive(&received[..len])
-                .map_err(EstablishError::Switch)?
-            {
+                .map_err(EstablishError::Switch)?;
+            if let Some(rest) = switched {
                 io.put_back(rest);
                 return Ok(Some(io));
             }

@@ -135,12 +135,15 @@ impl Handshake {
 
     /// Takes what the server sent; once it has switched, gives the bytes that came behind its reply.
     ///
+    /// Nothing is an answer to a request that was not [sent](Self::poll_transmit) yet: what came early is looked at in the
+    /// next call, which may bring no bytes.
+    ///
     /// # Errors
     ///
     /// [`SwitchError`]; the connection is then of no more use.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<Bytes>, SwitchError> {
         self.received.extend_from_slice(bytes);
-        loop {
+        while self.request.is_none() {
             let Some((head, mut body)) = self.reply.take() else {
                 let Some((head, len)) =
                     ReplyHead::parse(&self.received).map_err(SwitchError::Malformed)?
@@ -176,6 +179,7 @@ impl Handshake {
             }
             self.follow(&head, &body)?;
         }
+        Ok(None)
     }
 
     /// The server closed the connection: why that is the end.

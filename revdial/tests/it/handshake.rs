@@ -13,12 +13,17 @@ fn run(replies: &[u8], cuts: &[usize]) -> (Vec<Bytes>, Result<Option<Bytes>, Swi
     let mut rest = replies;
     let mut cuts = cuts.iter().copied().chain(std::iter::repeat(usize::MAX));
     loop {
-        requests.extend(handshake.poll_transmit());
-        if rest.is_empty() {
+        let request = handshake.poll_transmit();
+        let piece = if request.is_some() {
+            &[][..]
+        } else if rest.is_empty() {
             return (requests, Err(handshake.closed()));
-        }
-        let (piece, behind) = rest.split_at(cuts.next().unwrap().clamp(1, rest.len()));
-        rest = behind;
+        } else {
+            let (piece, behind) = rest.split_at(cuts.next().unwrap().clamp(1, rest.len()));
+            rest = behind;
+            piece
+        };
+        requests.extend(request);
         match handshake.receive(piece) {
             Ok(None) => {}
             Ok(Some(first)) => {
@@ -26,10 +31,7 @@ fn run(replies: &[u8], cuts: &[usize]) -> (Vec<Bytes>, Result<Option<Bytes>, Swi
                 let stream = [&first, rest].concat();
                 return (requests, Ok(Some(stream.into())));
             }
-            Err(error) => {
-                requests.extend(handshake.poll_transmit());
-                return (requests, Err(error));
-            }
+            Err(error) => return (requests, Err(error)),
         }
     }
 }
@@ -257,6 +259,7 @@ fn an_endless_reply_is_given_up() {
 fn a_reply_that_stops_is_told_by_its_status_if_that_came() {
     let after = |reply: &[u8]| {
         let mut handshake = Handshake::new(ConnPath::parse("/").unwrap(), &[]);
+        handshake.poll_transmit();
         assert_eq!(handshake.receive(reply), Ok(None));
         handshake.timed_out()
     };

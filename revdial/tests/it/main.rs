@@ -4,7 +4,13 @@ mod control;
 #[cfg(feature = "tokio")]
 mod coordinator;
 mod handshake;
-#[cfg(feature = "serve-tls")]
+#[cfg(all(feature = "tls", feature = "serve-tls"))]
+mod over_tls;
+#[cfg(all(feature = "tls", feature = "serve-tls"))]
+mod peers;
+#[cfg(all(feature = "tls", feature = "serve-tls"))]
+mod records;
+#[cfg(all(feature = "tls", feature = "serve-tls"))]
 mod serve_tls;
 #[cfg(feature = "tokio")]
 mod session;

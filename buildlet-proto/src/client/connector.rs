@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,12 +20,22 @@ pub type BoxIo = Box<dyn Io>;
 pub trait Connector: Send + Sync + 'static {
     /// Makes a connection on which the buildlet awaits HTTP/1.1.
     async fn connect(&self) -> io::Result<BoxIo>;
+
+    /// Returns, with the reason, once no connection can be made any more, as after the end of a reverse buildlet's session. Never
+    /// by default.
+    async fn closed(&self) -> String {
+        std::future::pending().await
+    }
 }
 
 #[async_trait]
-impl<C: Connector + ?Sized> Connector for std::sync::Arc<C> {
+impl<C: Connector + ?Sized> Connector for Arc<C> {
     async fn connect(&self) -> io::Result<BoxIo> {
         C::connect(self).await
+    }
+
+    async fn closed(&self) -> String {
+        C::closed(self).await
     }
 }
 

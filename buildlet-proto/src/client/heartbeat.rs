@@ -6,13 +6,21 @@ use tokio::time::sleep;
 use super::BrokenReason;
 use super::http_client::Inner;
 
+/// Gives the buildlet up when its heart stops, or when it cannot be reached any more.
+pub(super) async fn watch(inner: Arc<Inner>) {
+    tokio::select! {
+        () = beat(&inner) => {}
+        why = inner.pool.closed() => inner.die(&BrokenReason::Unreachable(why)),
+    }
+}
+
 /// Asks for the status again and again until the client is dead; gives the buildlet up after too many failures in a row.
 ///
 /// A failure does not count if something came from the buildlet meanwhile, such as output of a command: then it is busy, not
 /// gone.
-pub(super) async fn beat(inner: Arc<Inner>) {
+async fn beat(inner: &Inner) {
     let Some(interval) = inner.limits.heartbeat_interval else {
-        return;
+        return inner.life.dead().cancelled().await;
     };
     let mut failures = 0;
     loop {

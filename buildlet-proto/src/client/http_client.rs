@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) life: Arc<Life>,
     name: String,
     headers: CommonHeaders,
-    pool: Pool,
+    pub(super) pool: Pool,
     /// The first status that came.
     status: OnceLock<Status>,
     closing: AtomicBool,
@@ -93,7 +93,23 @@ impl HttpClient {
         Self::new(TcpConnector::new(address), host, config)
     }
 
-    /// What ends when the client dies; [`broken`](BuildletClient::broken) has the reason then.
+    /// Calls a reverse buildlet, by its registered name. The client dies when its session ends, and the session lives as long
+    /// as the client.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn reverse(
+        dialer: revdial::Dialer,
+        host: &str,
+        config: Config,
+    ) -> Result<Self, ConfigError> {
+        Self::new(dialer, host, config)
+    }
+
+    /// Waits until the client is dead; [`broken`](BuildletClient::broken) has the reason then. Cancel safe.
+    ///
+    /// A client watches its buildlet from its first call on.
     pub async fn dead(&self) {
         self.inner.life.dead().cancelled().await;
     }
@@ -106,12 +122,9 @@ impl HttpClient {
 
     /// Starts the heartbeat, if it does not beat yet.
     fn watch(&self) {
-        let inner = &self.inner;
-        if inner.limits.heartbeat_interval.is_some() {
-            self.heartbeat.get_or_init(|| {
-                AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(inner.clone())))
-            });
-        }
+        self.heartbeat.get_or_init(|| {
+            AbortOnDropHandle::new(tokio::spawn(heartbeat::watch(self.inner.clone())))
+        });
     }
 
     /// A call whose reply says nothing but that it worked.

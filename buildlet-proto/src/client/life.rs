@@ -15,6 +15,8 @@ pub enum BrokenReason {
         /// What was wrong with the last one.
         last: String,
     },
+    /// No connection can be made any more, as the [`Connector`](super::Connector) says; the client is dead.
+    Unreachable(String),
     /// The client was closed; it is dead.
     Closed,
     /// A command did not start in time; whether it runs is not known.
@@ -35,6 +37,7 @@ impl fmt::Display for BrokenReason {
             Self::HeartbeatsFailed { count, last } => {
                 write!(f, "{count} heartbeats in a row failed, the last: {last}")
             }
+            Self::Unreachable(why) => write!(f, "buildlet cannot be reached any more: {why}"),
             Self::Closed => f.write_str("client closed"),
             Self::ExecHeadTimedOut => f.write_str("a command did not start in time"),
             Self::OutputCut => f.write_str("the output of a command was cut off"),

@@ -48,6 +48,7 @@ mod listing;
 mod outcome;
 mod pool;
 mod request;
+mod reverse;
 mod running;
 
 pub use self::buildlet_client::BuildletClient;

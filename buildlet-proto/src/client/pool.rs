@@ -139,6 +139,11 @@ impl Pool {
         }
     }
 
+    /// Returns once no connection can be made any more.
+    pub(super) async fn closed(&self) -> String {
+        self.connector.closed().await
+    }
+
     /// Closes the idle connections, and from now on keeps none.
     pub(super) fn shut(&self) {
         let mut state = self.idle.lock();

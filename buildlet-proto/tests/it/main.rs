@@ -9,6 +9,8 @@ mod data;
 mod exec;
 mod ext;
 mod keys;
+#[cfg(all(unix, feature = "client"))]
+mod peers;
 mod requests;
 #[cfg(all(feature = "ssh", unix))]
 mod ssh;

@@ -1,0 +1,5 @@
+//! The real Go programs at the other end.
+
+mod go_buildlet;
+mod listening;
+mod registered;

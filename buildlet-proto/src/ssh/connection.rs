@@ -114,6 +114,7 @@ impl Client {
             output,
             stop: slot.stop.clone(),
         };
+        self.activity.now();
         self.tasks.spawn(session.run());
         true
     }
@@ -176,6 +177,7 @@ impl Handler for Client {
 
     async fn auth_succeeded(&mut self, _: &mut Connection) -> Result<(), Self::Error> {
         self.logged_in.cancel();
+        self.activity.now();
         Ok(())
     }
 

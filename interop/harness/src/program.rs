@@ -114,6 +114,7 @@ fn debian_package(program: &str) -> &str {
     match program {
         "gunzip" | "zcat" => "gzip",
         "cc" => "gcc",
+        "scp" | "sftp" | "ssh" | "ssh-keygen" => "openssh-client",
         other => other,
     }
 }

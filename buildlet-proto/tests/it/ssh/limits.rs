@@ -67,7 +67,7 @@ async fn who_does_not_log_in_is_cut_off() {
 
 #[tokio::test]
 async fn an_idle_connection_ends_if_asked_for() {
-    let host = Host::start_with(|config| config.idle_limit(Duration::from_millis(300))).await;
+    let host = Host::start_with(|config| config.idle_limit(Duration::from_secs(1))).await;
     let (client, server) = tokio::io::duplex(1 << 16);
     let serving = tokio::spawn({
         let server_side = host.server.clone();
@@ -82,7 +82,7 @@ async fn an_idle_connection_ends_if_asked_for() {
     channel
         .exec(
             true,
-            "for i in 1 2 3 4 5 6; do sleep 0.1; echo $i; done; sleep 1000",
+            "for i in 1 2 3 4 5 6; do sleep 0.3; echo $i; done; sleep 1000",
         )
         .await
         .unwrap();

@@ -107,7 +107,7 @@ async fn a_lot_of_output_arrives_whole_at_a_slow_client() {
     let handle = host.login().await;
     let mut channel = handle.channel_open_session().await.unwrap();
     channel
-        .exec(true, "head -c 20000000 /dev/zero; echo end >&2")
+        .exec(true, "head -c 6000000 /dev/zero; echo end >&2")
         .await
         .unwrap();
     assert!(granted(&mut channel).await);
@@ -116,15 +116,15 @@ async fn a_lot_of_output_arrives_whole_at_a_slow_client() {
     let ended = finish(channel).await;
     assert_eq!(
         (ended.stdout.len(), ended.stderr.as_slice(), ended.status),
-        (20_000_000, &b"end\n"[..], Some(0))
+        (6_000_000, &b"end\n"[..], Some(0))
     );
 }
 
 #[tokio::test]
 async fn a_lot_of_input_arrives_whole() {
     let host = Host::start().await;
-    let ended = host.run("sleep 0.3; wc -c", &vec![b'x'; 8_000_000]).await;
-    assert_eq!(ended.text().trim(), "8000000");
+    let ended = host.run("sleep 0.3; wc -c", &vec![b'x'; 4_000_000]).await;
+    assert_eq!(ended.text().trim(), "4000000");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{livelog, report, rival};
+use crate::{livelog, report, revdial, rival};
 
 /// Measures this project's programs beside their rivals
 #[derive(Debug, Parser)]
@@ -22,6 +22,19 @@ enum Command {
         /// Turns of each; the table shows the median
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
+    },
+    /// Measures revdial beside the TLS below it and the Go package, and what registered workers take
+    Revdial(RevdialArgs),
+    /// A coordinator that keeps the workers which register
+    #[command(hide = true)]
+    RevdialCoordinator,
+    /// Workers that register and do nothing
+    #[command(hide = true)]
+    RevdialWorkers {
+        #[arg(long)]
+        addr: String,
+        #[arg(long)]
+        count: u32,
     },
     /// Compresses standard input to standard output with the crate gzp, as a program of its own would
     #[command(hide = true)]
@@ -64,6 +77,23 @@ pub(crate) struct ReportArgs {
     pub(crate) rapidgzip: Option<PathBuf>,
 }
 
+/// What `revdial` can be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RevdialArgs {
+    /// Little of everything: shows that it works, measures nothing
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Turns of each; the table shows the median
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// MiB through one connection
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) mib: u32,
+    /// Workers that are registered at once
+    #[arg(long, value_name = "WORKERS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) registered: u32,
+}
+
 /// The crate gzp writes gzip in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GzpFormat {
@@ -84,6 +114,9 @@ impl Args {
         match self.command {
             Command::Report(args) => report::report(&args),
             Command::Livelog { rounds } => livelog::report(rounds),
+            Command::Revdial(args) => revdial::report(&args),
+            Command::RevdialCoordinator => revdial::coordinator(),
+            Command::RevdialWorkers { addr, count } => revdial::workers(&addr, count),
             Command::GzpCompress {
                 format,
                 threads,

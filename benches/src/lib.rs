@@ -6,6 +6,9 @@
 //!
 //! `benches livelog` compares writes to the log of that name with those of the Go package, in turns too.
 //!
+//! `benches revdial` compares connections that were dialed in reverse with the TLS below them and with the Go package, and measures
+//! what registered workers take.
+//!
 //! The Criterion benches beside it look at one part of the library at a time.
 
 mod chart;
@@ -15,6 +18,7 @@ pub mod livelog;
 mod machine;
 mod measure;
 mod report;
+pub mod revdial;
 mod rival;
 mod subject;
 mod table;

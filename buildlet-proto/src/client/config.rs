@@ -81,6 +81,15 @@ impl Config {
         self
     }
 
+    /// The password, if none was set before.
+    #[cfg(feature = "tls")]
+    pub(super) fn default_password(mut self, password: impl FnOnce() -> String) -> Self {
+        if self.password.is_empty() {
+            self.password = password();
+        }
+        self
+    }
+
     /// The user name beside the password, `gomote` by default. Buildlets ignore it; coordinators in between do not.
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {

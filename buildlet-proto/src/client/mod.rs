@@ -50,6 +50,8 @@ mod pool;
 mod request;
 mod reverse;
 mod running;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use self::buildlet_client::BuildletClient;
 pub use self::config::{Config, ConfigError};
@@ -62,3 +64,5 @@ pub use self::life::BrokenReason;
 pub use self::listing::Listing;
 pub use self::outcome::{CommandFailed, Outcome};
 pub use self::running::Running;
+#[cfg(feature = "tls")]
+pub use self::tls::{NewTlsClientError, PinnedTlsConnector};

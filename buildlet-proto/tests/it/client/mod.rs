@@ -5,4 +5,6 @@ mod heartbeat;
 mod mocked;
 mod pool;
 mod script;
+#[cfg(feature = "tls")]
+mod tls;
 mod vectors;

@@ -91,21 +91,27 @@ pub(crate) async fn listening(
     config: Config,
     env: &[(&str, &str)],
 ) -> Option<(GoBuildlet, HttpClient)> {
-    let program = harness::upstream_or_skip("buildlet")?;
-    let address = free_address();
-    let buildlet = GoBuildlet::start(&program, &["-listen", &address], env);
-    wait_until_open(&address).await;
+    let (buildlet, address) = open(env).await?;
     let client = HttpClient::tcp(&address, config).unwrap();
     Some((buildlet, client))
 }
 
+/// A buildlet that listens, and its address. `None` if there is no Go.
+pub(crate) async fn open(env: &[(&str, &str)]) -> Option<(GoBuildlet, String)> {
+    let program = harness::upstream_or_skip("buildlet")?;
+    let address = free_address();
+    let buildlet = GoBuildlet::start(&program, &["-listen", &address], env);
+    wait_until_open(&address).await;
+    Some((buildlet, address))
+}
+
 /// An address on loopback that nobody listens on. (Somebody else may by the time it is used; then the test fails loudly.)
-pub(crate) fn free_address() -> String {
+fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
-pub(crate) async fn wait_until_open(address: &str) {
+async fn wait_until_open(address: &str) {
     let end = Instant::now() + START_LIMIT;
     while tokio::net::TcpStream::connect(address).await.is_err() {
         assert!(Instant::now() < end, "the Go buildlet does not listen");

@@ -3,3 +3,5 @@
 mod go_buildlet;
 mod listening;
 mod registered;
+#[cfg(all(feature = "tls", feature = "keypair"))]
+mod secured;

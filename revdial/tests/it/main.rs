@@ -16,3 +16,5 @@ mod serve_tls;
 mod session;
 #[cfg(feature = "tls")]
 mod trust;
+#[cfg(feature = "tokio")]
+mod vectors;

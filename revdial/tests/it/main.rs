@@ -3,7 +3,11 @@
 mod control;
 #[cfg(feature = "tokio")]
 mod coordinator;
+#[cfg(feature = "tokio")]
+mod dialing;
 mod handshake;
+#[cfg(feature = "tokio")]
+mod listening;
 #[cfg(all(feature = "tls", feature = "serve-tls"))]
 mod over_tls;
 #[cfg(all(feature = "tls", feature = "serve-tls"))]

@@ -1,10 +1,16 @@
 //! Integration tests over the public API.
 
+#[cfg(feature = "tokio")]
+mod connecting;
 mod control;
 #[cfg(feature = "tokio")]
 mod coordinator;
 #[cfg(feature = "tokio")]
 mod dialing;
+#[cfg(feature = "tokio")]
+mod early_bytes;
+#[cfg(feature = "tokio")]
+mod front_door;
 mod handshake;
 #[cfg(feature = "tokio")]
 mod listening;
@@ -18,6 +24,8 @@ mod records;
 mod serve_tls;
 #[cfg(feature = "tokio")]
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "tls")]
 mod trust;
 #[cfg(feature = "tokio")]

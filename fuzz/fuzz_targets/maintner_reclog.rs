@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maintner::reclog::{encode_into, ReadError, Reader, Records};
+use maintner::reclog::{ReadError, Reader, Records, encode_into};
 
 fuzz_target!(|log: &[u8]| {
     let mut records = Vec::new();

@@ -60,7 +60,7 @@ impl ReplyHead {
     ///
     /// [`HeadError`], with upstream's words for a bad first line.
     pub fn parse(received: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
-        let Some(newline) = received.iter().position(|&byte| byte == b'\n') else {
+        let Some(newline) = first_newline(received) else {
             return unfinished(received);
         };
         let (code, status) = parse_status_line(&received[..newline])?;
@@ -162,7 +162,7 @@ impl RequestHead {
     /// `None` while the line is not whole, and `Some(None)` if it is no HTTP/1 request line.
     #[must_use]
     pub fn peek_path(received: &[u8]) -> Option<Option<&str>> {
-        let newline = received.iter().position(|&byte| byte == b'\n')?;
+        let newline = first_newline(received)?;
         let target = (|| {
             let line = str::from_utf8(&received[..newline]).ok()?;
             let mut words = line.trim_end_matches('\r').split(' ');
@@ -252,6 +252,13 @@ fn unfinished<T>(received: &[u8]) -> Result<Option<T>, HeadError> {
         return Err(HeadError::TooLarge);
     }
     Ok(None)
+}
+
+/// Where the first line ends. Like the next, it looks no further than a head may reach, so that its answer is final however
+/// much more has been received.
+fn first_newline(received: &[u8]) -> Option<usize> {
+    let head = &received[..received.len().min(MAX_HEAD_BYTES)];
+    head.iter().position(|&byte| byte == b'\n')
 }
 
 /// Where the blank line behind a head ends.

@@ -33,6 +33,7 @@ impl Coordinator {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Some(io) = arriving.recv().await {
+                while connections.try_join_next().is_some() {}
                 let (door, registering) = (serving.clone(), registering.clone());
                 connections.spawn(async move {
                     if let Ok(Accepted::Registered(worker)) = door.accept(Arrival::tls(io)).await {
@@ -96,6 +97,7 @@ pub(crate) fn echo(mut listener: Listener) -> JoinSet<()> {
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Some(conn) = listener.accept().await {
+            while connections.try_join_next().is_some() {}
             connections.spawn(async move {
                 let (mut read, mut write) = tokio::io::split(conn);
                 let _ = tokio::io::copy(&mut read, &mut write).await;

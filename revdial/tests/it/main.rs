@@ -14,6 +14,8 @@ mod front_door;
 mod handshake;
 #[cfg(feature = "tokio")]
 mod listening;
+#[cfg(feature = "tokio")]
+mod memory;
 #[cfg(all(feature = "tls", feature = "serve-tls"))]
 mod over_tls;
 #[cfg(all(feature = "tls", feature = "serve-tls"))]
@@ -24,6 +26,7 @@ mod records;
 mod serve_tls;
 #[cfg(feature = "tokio")]
 mod session;
+mod simulation;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]

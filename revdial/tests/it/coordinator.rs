@@ -1,15 +1,18 @@
-//! A coordinator in memory, for workers in the same test.
+//! Coordinators in memory, for workers in the same test: one of this crate, and what scripted ones need.
 
 use std::io;
 
 use revdial::proto::{Claim, Refusal, Worker};
 use revdial::{
-    Accepted, Arrival, DialerConfig, FrontDoor, FrontDoorConfig, Listener, ListenerConfig,
-    PickupRegistry, RegisterError, Registered, Registration,
+    Accepted, Arrival, Connect, ConnectError, Connecting, Connection, DialerConfig, FrontDoor,
+    FrontDoorConfig, Listener, ListenerConfig, PickupRegistry, RegisterError, Registered,
+    Registration,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex,
+};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The key that [`Coordinator`]s take, as the vectors have it for the host type `test-reverse-dial`.
 pub(crate) const KEY: &str = "bf016c9ac63d1fabc7a60b55728fce32";
@@ -17,7 +20,7 @@ pub(crate) const KEY: &str = "bf016c9ac63d1fabc7a60b55728fce32";
 /// A front door, and those who came in by it.
 pub(crate) struct Coordinator {
     pub(crate) door: FrontDoor,
-    arrivals: mpsc::UnboundedSender<DuplexStream>,
+    opener: Opener,
     registered: mpsc::UnboundedReceiver<Registered>,
     _tasks: JoinSet<()>,
 }
@@ -26,7 +29,7 @@ impl Coordinator {
     pub(crate) fn new(dialer: DialerConfig) -> Self {
         let config = FrontDoorConfig::default().dialer(dialer);
         let door = FrontDoor::new(config, PickupRegistry::new(), check_key).unwrap();
-        let (arrivals, mut arriving) = mpsc::unbounded_channel();
+        let (opener, mut arriving) = opener();
         let (registering, registered) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         let serving = door.clone();
@@ -44,24 +47,9 @@ impl Coordinator {
         });
         Self {
             door,
-            arrivals,
+            opener,
             registered,
             _tasks: tasks,
-        }
-    }
-
-    /// Connects to the coordinator.
-    pub(crate) fn connector(
-        &self,
-    ) -> impl Fn() -> std::future::Ready<io::Result<DuplexStream>> + Send + Sync + use<> {
-        let arrivals = self.arrivals.clone();
-        move || {
-            let (worker, server) = duplex(1 << 16);
-            let sent = arrivals.send(server);
-            std::future::ready(
-                sent.map(|()| worker)
-                    .map_err(|_| io::ErrorKind::ConnectionRefused.into()),
-            )
         }
     }
 
@@ -70,7 +58,7 @@ impl Coordinator {
         &mut self,
         config: ListenerConfig,
     ) -> Result<(Listener, Registered), RegisterError> {
-        let listener = Listener::register(self.connector(), registration(), config).await?;
+        let listener = Listener::register(self.opener.clone(), registration(), config).await?;
         Ok((listener, self.next().await))
     }
 
@@ -118,4 +106,51 @@ pub(crate) async fn round_trip(
     let mut back = vec![0; bytes.len()];
     conn.read_exact(&mut back).await.unwrap();
     assert_eq!(back, bytes);
+}
+
+/// Opens streams in memory, and gives their other ends to a test, as long as it takes them.
+#[derive(Clone)]
+pub(crate) struct Opener(mpsc::UnboundedSender<DuplexStream>);
+
+/// An opener, and what takes the other ends.
+pub(crate) fn opener() -> (Opener, mpsc::UnboundedReceiver<DuplexStream>) {
+    let (opening, opened) = mpsc::unbounded_channel();
+    (Opener(opening), opened)
+}
+
+impl Opener {
+    /// Lets a worker of the usual kind register.
+    pub(crate) fn register(
+        &self,
+        config: ListenerConfig,
+    ) -> JoinHandle<Result<Listener, RegisterError>> {
+        self.register_as(registration(), config)
+    }
+
+    pub(crate) fn register_as(
+        &self,
+        registration: Registration,
+        config: ListenerConfig,
+    ) -> JoinHandle<Result<Listener, RegisterError>> {
+        tokio::spawn(Listener::register(self.clone(), registration, config))
+    }
+}
+
+impl Connect for Opener {
+    fn connect(&self) -> Connecting<'_> {
+        let (worker, server) = duplex(1 << 16);
+        let opened = self.0.send(server).map(|()| Connection::new(worker));
+        let refused = |_| ConnectError::Dial(io::ErrorKind::ConnectionRefused.into());
+        Box::pin(std::future::ready(opened.map_err(refused)))
+    }
+}
+
+/// Reads a request up to its blank line.
+pub(crate) async fn read_head(stream: &mut BufReader<DuplexStream>) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let len = stream.read_line(&mut head).await.unwrap();
+        assert_ne!(len, 0, "ends within {head:?}");
+    }
+    head
 }

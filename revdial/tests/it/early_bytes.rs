@@ -24,10 +24,13 @@ type Pair = Pin<Box<dyn Future<Output = (Stream, Stream)> + Send>>;
 type Transport = fn() -> Pair;
 
 fn transports() -> Vec<(&'static str, Transport)> {
-    let mut transports: Vec<(&str, Transport)> = vec![("memory", in_memory), ("TCP", over_tcp)];
-    #[cfg(feature = "tls")]
-    transports.push(("TLS", tls::over_tls));
-    transports
+    let transports: &[(_, Transport)] = &[
+        ("memory", in_memory),
+        ("TCP", over_tcp),
+        #[cfg(feature = "tls")]
+        ("TLS", tls::over_tls),
+    ];
+    transports.to_vec()
 }
 
 fn in_memory() -> Pair {

@@ -377,17 +377,8 @@ async fn a_redirect_is_followed_on_the_same_connection() {
     let registration = crate::coordinator::registration()
         .path("/reverse-here")
         .unwrap();
-    let (opening, mut opened) = tokio::sync::mpsc::unbounded_channel();
-    let connector = move || {
-        let (worker, server) = duplex(1 << 16);
-        opening.send(server).unwrap();
-        std::future::ready(Ok(worker))
-    };
-    let registering = tokio::spawn(revdial::Listener::register(
-        connector,
-        registration,
-        revdial::ListenerConfig::default(),
-    ));
+    let (opener, mut opened) = crate::coordinator::opener();
+    let registering = opener.register_as(registration, revdial::ListenerConfig::default());
     let accepted = door
         .accept(Arrival::tls(opened.recv().await.unwrap()))
         .await;

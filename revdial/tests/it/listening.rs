@@ -8,12 +8,12 @@ use revdial::{
     Backoff, Listener, ListenerConfig, ListenerEnd, ListenerEvent, RegisterError, SessionEnd,
 };
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex,
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::coordinator::registration;
+use crate::coordinator::{Opener, opener, read_head};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
@@ -21,35 +21,19 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 /// A coordinator that is the test: it gets the streams that the worker opens.
 struct Coordinator {
     streams: mpsc::UnboundedReceiver<DuplexStream>,
-    opening: mpsc::UnboundedSender<DuplexStream>,
+    opener: Opener,
 }
 
 impl Coordinator {
     fn new() -> Self {
-        let (opening, streams) = mpsc::unbounded_channel();
-        Self { streams, opening }
-    }
-
-    fn register(
-        &self,
-        config: ListenerConfig,
-    ) -> tokio::task::JoinHandle<Result<Listener, RegisterError>> {
-        let opening = self.opening.clone();
-        let connector = move || {
-            let (worker, server) = duplex(1 << 16);
-            let opened = opening.send(server).map(|()| worker);
-            std::future::ready(opened.map_err(|_| std::io::ErrorKind::ConnectionRefused.into()))
-        };
-        tokio::spawn(Listener::register(connector, registration(), config))
+        let (opener, streams) = opener();
+        Self { opener, streams }
     }
 
     /// The next stream, after its request.
     async fn next(&mut self) -> BufReader<DuplexStream> {
         let mut stream = BufReader::new(self.streams.recv().await.unwrap());
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            stream.read_line(&mut head).await.unwrap();
-        }
+        read_head(&mut stream).await;
         stream
     }
 
@@ -61,7 +45,7 @@ impl Coordinator {
     }
 
     async fn begin(&mut self, config: ListenerConfig) -> (Listener, BufReader<DuplexStream>) {
-        let registering = self.register(config);
+        let registering = self.opener.register(config);
         let control = self.accept().await;
         (registering.await.unwrap().unwrap(), control)
     }
@@ -117,7 +101,9 @@ async fn a_coordinator_that_falls_silent_is_given_up_and_one_that_keeps_talking_
 async fn a_registration_without_an_answer_ends_at_its_limit() {
     let mut coordinator = Coordinator::new();
     let begin = Instant::now();
-    let registering = coordinator.register(ListenerConfig::default().register_limit(5 * SECOND));
+    let registering = coordinator
+        .opener
+        .register(ListenerConfig::default().register_limit(5 * SECOND));
     let _silent = coordinator.next().await;
     let error = registering.await.unwrap().unwrap_err();
     assert!(matches!(error, RegisterError::TimedOut { .. }));
@@ -375,7 +361,12 @@ async fn configurations_that_cannot_work_are_refused() {
         ListenerConfig::default().pickup_limit(Duration::ZERO),
         ListenerConfig::default().max_silence(Some(Duration::MAX)),
     ] {
-        let error = coordinator.register(config).await.unwrap().unwrap_err();
+        let error = coordinator
+            .opener
+            .register(config)
+            .await
+            .unwrap()
+            .unwrap_err();
         assert!(matches!(error, RegisterError::Config(_)) && error.is_final());
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::archive::{self, ArchiveArgs, Wrapping};
 use crate::{livelog, report, revdial, rival};
 
 /// Measures this project's programs beside their rivals
@@ -35,6 +36,26 @@ enum Command {
         addr: String,
         #[arg(long)]
         count: u32,
+    },
+    /// Measures unpacking and archiving a source tree, beside the Go buildlet
+    Archive(ArchiveArgs),
+    /// Unpacks standard input, as a program of its own
+    #[command(hide = true)]
+    Unpack {
+        #[arg(value_enum)]
+        wrapping: Wrapping,
+        dir: PathBuf,
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Archives a directory to standard output, as a program of its own
+    #[command(hide = true)]
+    Pack {
+        #[arg(value_enum)]
+        wrapping: Wrapping,
+        dir: PathBuf,
+        #[arg(long)]
+        level: u32,
     },
     /// Compresses standard input to standard output with the crate gzp, as a program of its own would
     #[command(hide = true)]
@@ -117,6 +138,17 @@ impl Args {
             Command::Revdial(args) => revdial::report(&args),
             Command::RevdialCoordinator => revdial::coordinator(),
             Command::RevdialWorkers { addr, count } => revdial::workers(&addr, count),
+            Command::Archive(args) => archive::report(&args),
+            Command::Unpack {
+                wrapping,
+                dir,
+                strict,
+            } => archive::unpack(wrapping, &dir, strict),
+            Command::Pack {
+                wrapping,
+                dir,
+                level,
+            } => archive::pack(wrapping, &dir, level),
             Command::GzpCompress {
                 format,
                 threads,

@@ -9,8 +9,11 @@
 //! `benches revdial` compares connections that were dialed in reverse with the TLS below them and with the Go package, and measures
 //! what registered workers take.
 //!
+//! `benches archive` compares unpacking and archiving a source tree with the Go buildlet.
+//!
 //! The Criterion benches beside it look at one part of the library at a time.
 
+mod archive;
 mod chart;
 pub mod cli;
 pub mod data;

@@ -73,7 +73,7 @@ pub struct Source {
 }
 
 /// Bytes read of a file, and written of a plain tar stream, at a time.
-const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
 
 impl Source {
     /// Finds `path` in `folder`. Links to its parents are followed inside; one at its end is what is archived.
@@ -117,9 +117,7 @@ impl Source {
                 if let Some(threads) = self.options.threads {
                     config = config.threads(threads);
                 }
-                let gz = pargzip::Writer::new(sink, config)
-                    .map_err(|error| CreateError::Sink(error.into()))?;
-                let (gz, summary) = self.write_tar(gz)?;
+                let (gz, summary) = self.write_tar(gzip(sink, config)?)?;
                 gz.finish()
                     .map_err(|error| CreateError::Sink(error.into()))?;
                 Ok(summary)
@@ -277,4 +275,12 @@ impl<W: Write> Archiver<'_, W> {
         let path = walk::shown(&self.shown, &found.path);
         CreateError::Fs(FsError::new(operation, path, error))
     }
+}
+
+/// Begins a gzip stream.
+pub(crate) fn gzip<W: Write>(
+    sink: W,
+    config: pargzip::Config,
+) -> Result<pargzip::Writer<W>, CreateError> {
+    pargzip::Writer::new(sink, config).map_err(|error| CreateError::Sink(error.into()))
 }

@@ -57,6 +57,8 @@ pub(crate) struct Entries<R> {
     /// Bytes of the entry's content that are not read yet, and of the padding behind it.
     content: u64,
     padding: u64,
+    /// The zero blocks at the end of an archive were read.
+    ended: bool,
     /// What pax records say about the next entry.
     record: Vec<u8>,
 }
@@ -69,6 +71,7 @@ impl<R: BufRead> Entries<R> {
             limit,
             content: 0,
             padding: 0,
+            ended: false,
             record: Vec::new(),
         }
     }
@@ -76,6 +79,11 @@ impl<R: BufRead> Entries<R> {
     /// Bytes of the tar stream read so far.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether the archive has an end, and was not just over.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Reads what is left.
@@ -248,6 +256,7 @@ impl<R: BufRead> Entries<R> {
         if self.read_block(block)? && !Header(block).is_zero() {
             return Err(HeaderFault::LoneZeroBlock.into());
         }
+        self.ended = true;
         Ok(false)
     }
 

@@ -152,7 +152,7 @@ impl fmt::Display for ExtractError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use ExtractErrorKind as Kind;
         let entry = self.entry.as_deref().unwrap_or_default();
-        let name = String::from_utf8_lossy(entry);
+        let name = Name(entry);
         match &self.kind {
             Kind::NotGzip(error) => {
                 write!(f, "requires gzip-compressed body: {}", GzipText(error))
@@ -237,6 +237,18 @@ impl fmt::Display for HeaderFault {
 
 impl error::Error for HeaderFault {}
 
+/// A name as upstream writes it, but quoted if it would break the line.
+struct Name<'a>(&'a [u8]);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.iter().any(u8::is_ascii_control) {
+            return write!(f, "{}", GoQuoted(self.0));
+        }
+        f.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
 /// An error of reading, in the words of Go's gzip where they are known.
 struct GzipText<'a>(&'a io::Error);
 
@@ -270,6 +282,8 @@ pub enum CreateError {
     Fs(FsError),
     /// A file has fewer bytes than when it was opened.
     Shrunk { path: PathBuf, missing: u64 },
+    /// Content that was said to have a size has more bytes.
+    Surplus { path: PathBuf },
     /// Directories lie deeper in one another than the walk goes.
     Depth { path: PathBuf, most: usize },
     /// The archive could not be written.
@@ -291,7 +305,9 @@ impl CreateError {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Fs(error) => Some(error.path()),
-            Self::Shrunk { path, .. } | Self::Depth { path, .. } => Some(path),
+            Self::Shrunk { path, .. } | Self::Surplus { path } | Self::Depth { path, .. } => {
+                Some(path)
+            }
             Self::Sink(_) => None,
         }
     }
@@ -303,7 +319,7 @@ impl fmt::Display for CreateError {
             Self::Fs(error) => write!(f, "{error}"),
             Self::Shrunk { path, missing } => write!(
                 f,
-                "read {}: {missing} bytes are missing that were there when it was opened",
+                "read {}: {missing} bytes fewer than were announced",
                 path.display()
             ),
             Self::Depth { path, most } => {
@@ -312,6 +328,9 @@ impl fmt::Display for CreateError {
                     "open {}: more than {most} directories deep",
                     path.display()
                 )
+            }
+            Self::Surplus { path } => {
+                write!(f, "read {}: more bytes than were announced", path.display())
             }
             Self::Sink(error) => write!(f, "cannot write the archive: {}", OsText(error)),
         }

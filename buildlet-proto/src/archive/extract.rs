@@ -10,7 +10,7 @@ use std::thread;
 use cap_std::fs::Dir;
 
 use super::Encoding;
-use super::entries::{Entries, Entry, Fault, fill};
+use super::entries::{Entries, Entry, Fault, fill, unexpected_end};
 use super::error::{ExtractError, ExtractErrorKind, Limit};
 use super::folder::{Folder, Links, Missing, names};
 use super::fs_error::FsError;
@@ -179,6 +179,9 @@ impl<R: BufRead> Unpacker<'_, '_, '_, R> {
                     if std::mem::take(&mut self.settle_next) {
                         self.settle()?;
                     }
+                }
+                Ok(false) if self.policy.end_required && !self.entries.ended() => {
+                    return Err(self.fault(unexpected_end().into()));
                 }
                 Ok(false) => return self.read_to_end(),
                 Err(fault) => return Err(self.fault(fault)),

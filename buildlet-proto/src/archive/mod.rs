@@ -1,7 +1,7 @@
 //! Unpacks and makes archives below a directory that is held open.
 //!
 //! tar, plain or in gzip: what `/writetgz` takes and `/tgz` gives. [`extract`] follows a [`Policy`]; [`Source`] archives a
-//! directory. Everything blocks, and is meant for a thread of its own.
+//! directory, a [`FileList`] what is in none. Everything blocks, and is meant for a thread of its own.
 //!
 //! ```
 //! use buildlet_proto::archive::{CreateOptions, Encoding, Folder, Policy, Source, extract};
@@ -26,6 +26,7 @@ mod create;
 mod entries;
 mod error;
 mod extract;
+mod file_list;
 pub(crate) mod folder;
 pub(crate) mod fs_error;
 pub(crate) mod header;
@@ -45,6 +46,7 @@ mod writers;
 pub use self::create::{CreateOptions, Source};
 pub use self::error::{CreateError, ExtractError, ExtractErrorKind, HeaderFault, Limit};
 pub use self::extract::{Summary, extract};
+pub use self::file_list::{Content, FileList};
 pub use self::folder::Folder;
 pub use self::fs_error::FsError;
 pub use self::policy::{Duplicates, Existing, HardLinks, Modes, Names, Policy, Specials, Symlinks};

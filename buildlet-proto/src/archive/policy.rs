@@ -13,6 +13,7 @@ pub struct Policy {
     pub(crate) existing: Existing,
     pub(crate) duplicates: Duplicates,
     pub(crate) modes: Modes,
+    pub(crate) end_required: bool,
     pub(crate) max_entries: u64,
     pub(crate) max_bytes: u64,
     pub(crate) max_file_bytes: u64,
@@ -40,6 +41,7 @@ impl Policy {
             existing: Existing::WriteThrough,
             duplicates: Duplicates::LastWins,
             modes: Modes::Umask,
+            end_required: false,
             max_entries: 10_000_000,
             max_bytes: 1 << 40,
             max_file_bytes: 1 << 40,
@@ -52,7 +54,7 @@ impl Policy {
     ///
     /// Symbolic links are made if their target is relative and stays inside the tree, and never followed; hard links are
     /// made to regular files of the tree; modes and times are set, those of directories too; what is in the way of a file or link is removed
-    /// first, unless it is a directory. Refused are duplicates, special files, more than a million entries, 64 GiB of content,
+    /// first, unless it is a directory. Refused are archives without an end, duplicates, special files, more than a million entries, 64 GiB of content,
     /// files over 32 GiB and paths of more than 256 names.
     #[must_use]
     pub fn strict() -> Self {
@@ -62,6 +64,7 @@ impl Policy {
             existing: Existing::Replace,
             duplicates: Duplicates::Refuse,
             modes: Modes::Exact,
+            end_required: true,
             max_entries: 1_000_000,
             max_bytes: 64 << 30,
             max_file_bytes: 32 << 30,
@@ -135,6 +138,14 @@ impl Policy {
     #[must_use]
     pub fn modes(mut self, modes: Modes) -> Self {
         self.modes = modes;
+        self
+    }
+
+    /// Whether an archive must have the zero blocks at its end, without which one that was cut between two entries looks as if it
+    /// were complete.
+    #[must_use]
+    pub fn end_required(mut self, required: bool) -> Self {
+        self.end_required = required;
         self
     }
 

@@ -11,6 +11,12 @@ pub(crate) fn relative(path: impl AsRef<[u8]>) -> RelativePath {
     RelativePath::parse(path, PathStyle::NATIVE).unwrap()
 }
 
+/// A temporary folder, in memory where the system has such a place: tests make many thousands of files.
+pub(crate) fn tempdir() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())
+}
+
 /// What the vectors say of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 pub(crate) struct Node {
@@ -143,25 +149,32 @@ pub(crate) fn go_tree(workdir: &Path) -> PathBuf {
 
 /// Something that must never change: tests plant ways to it and look whether it did.
 pub(crate) struct Outside {
-    dir: tempfile::TempDir,
+    temp: tempfile::TempDir,
+    dir: PathBuf,
     before: Vec<(PathBuf, u64, u32, i64, i64)>,
 }
 
 impl Outside {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path().join("secret"), "do not touch");
-        write(dir.path().join("dir/inner"), "neither this");
-        let before = Self::state(dir.path());
-        Self { dir, before }
+        let temp = tempdir().unwrap();
+        let dir = temp.path().join("outside");
+        write(dir.join("secret"), "do not touch");
+        write(dir.join("dir/inner"), "neither this");
+        let before = Self::state(&dir);
+        Self { temp, dir, before }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.dir
+    }
+
+    /// A path beside it, in the same folder: `../outside` leads here from there.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
     }
 
     pub(crate) fn secret(&self) -> PathBuf {
-        self.dir.path().join("secret")
+        self.dir.join("secret")
     }
 
     /// Names, sizes, modes and times of change, which nobody can set.
@@ -191,7 +204,14 @@ impl Outside {
 
     #[track_caller]
     pub(crate) fn assert_untouched(&self) {
-        assert_eq!(Self::state(self.dir.path()), self.before);
+        assert_eq!(Self::state(&self.dir), self.before);
+        for entry in fs::read_dir(self.temp.path()).unwrap() {
+            let name = entry.unwrap().file_name();
+            assert!(
+                name == "outside" || name == "base",
+                "{name:?} was made outside"
+            );
+        }
         assert_eq!(fs::read(self.secret()).unwrap(), b"do not touch");
         assert_eq!(
             fs::read(self.path().join("dir/inner")).unwrap(),

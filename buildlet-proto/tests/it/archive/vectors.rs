@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use buildlet_proto::archive::{
-    CreateError, CreateOptions, Encoding, ExtractError, Folder, Policy, Summary, extract,
+    CreateError, CreateOptions, Encoding, ExtractError, FileList, Folder, Policy, Summary, extract,
 };
 use buildlet_proto::types::{FileMode, Form, ListRequest, PathStyle, RelativePath};
 use buildlet_proto::workdir::Workdir;
@@ -119,7 +119,7 @@ impl Case {
 }
 
 fn umask_is_022() -> bool {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = super::tree::tempdir().unwrap();
     let path = temp.path().join("f");
     fs::OpenOptions::new()
         .write(true)
@@ -140,7 +140,7 @@ fn writetgz_does_what_upstream_does() {
         .iter()
         .filter(|case| case.request.method == "PUT")
     {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = super::tree::tempdir().unwrap();
         let workdir = Workdir::open(temp.path()).unwrap();
         let path = workdir.path();
         // What an earlier case, or somebody, had left.
@@ -202,7 +202,7 @@ struct UntarCase {
 fn untar_does_what_upstream_does() {
     let cases: Cases<UntarCase> = vectors("untar");
     for case in cases.cases {
-        let parent = tempfile::tempdir().unwrap();
+        let parent = super::tree::tempdir().unwrap();
         let dst = parent.path().join("dst");
         fs::create_dir(&dst).unwrap();
         let tgz = base64(&case.tgz_base64);
@@ -237,7 +237,7 @@ fn untar_does_what_upstream_does() {
 #[test]
 fn write_does_what_upstream_does() {
     let cases: Cases<Case> = vectors("write");
-    let temp = tempfile::tempdir().unwrap();
+    let temp = super::tree::tempdir().unwrap();
     let mut workdir = Workdir::open(temp.path()).unwrap();
     let mut scratch = temp;
     for case in cases
@@ -262,7 +262,7 @@ fn write_does_what_upstream_does() {
         };
         let continues = case.name.contains("overwrites") || case.name == "write under a file";
         if !continues {
-            scratch = tempfile::tempdir().unwrap();
+            scratch = super::tree::tempdir().unwrap();
             workdir = Workdir::open(scratch.path()).unwrap();
         }
         if case.name.starts_with("write follows a symlink") {
@@ -301,7 +301,7 @@ fn assert_write_tree(root: &Path, expected: &[Node], context: &str) {
 fn ls_lists_what_upstream_lists() {
     let cases: Cases<Case> = vectors("ls");
     for case in &cases.cases {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = super::tree::tempdir().unwrap();
         let workdir = Workdir::open(temp.path()).unwrap();
         workdir.reset_folders().unwrap();
         let go = go_tree(workdir.path());
@@ -340,7 +340,7 @@ fn ls_lists_what_upstream_lists() {
 
 #[test]
 fn removeall_removes_what_upstream_removes() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = super::tree::tempdir().unwrap();
     let path = temp.path().join("workdir");
     fs::create_dir(&path).unwrap();
     let workdir = Workdir::open(&path).unwrap();
@@ -393,7 +393,7 @@ struct TarEntry {
 fn tgz_archives_what_upstream_archives() {
     let cases: Cases<Case> = vectors("tgz");
     for case in &cases.cases {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = super::tree::tempdir().unwrap();
         let workdir = Workdir::open(temp.path()).unwrap();
         workdir.reset_folders().unwrap();
         let go = go_tree(workdir.path());
@@ -489,5 +489,69 @@ fn tar_entry<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> TarEntry {
         link: String::from_utf8(entry.link_name_bytes().unwrap_or_default().into_owned()).unwrap(),
         uid: header.uid().unwrap(),
         uname: header.username().unwrap().unwrap_or_default().to_owned(),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Tarutil {
+    empty_list_tar_length: usize,
+    entries: Vec<TarutilEntry>,
+    tar_base64: String,
+}
+
+#[derive(serde::Deserialize)]
+struct TarutilEntry {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    mode: String,
+    mtime: i64,
+    link: Option<String>,
+    content: Option<String>,
+}
+
+#[test]
+fn tarutil_writes_the_bytes_that_upstream_writes() {
+    let vector: Tarutil = vectors("tarutil");
+    let mut files = FileList::new();
+    let tar = |files: &FileList| {
+        let mut tar = Vec::new();
+        files.write(&mut tar, Encoding::Tar).unwrap();
+        tar
+    };
+    assert_eq!(tar(&files).len(), vector.empty_list_tar_length);
+    for entry in vector.entries {
+        let mode = u32::from_str_radix(&entry.mode, 8).unwrap();
+        match &entry.kind[..] {
+            "5" => files.directory(entry.name, mode, entry.mtime),
+            "2" => files.symlink(entry.name, entry.link.unwrap(), mode, entry.mtime),
+            _ => {
+                let content = entry.content.unwrap().into_bytes();
+                files.file(entry.name, mode, entry.mtime, content.len() as u64, content);
+            }
+        }
+    }
+    assert_eq!(tar(&files), base64(&vector.tar_base64));
+    let mut tgz = Vec::new();
+    files.write(&mut tgz, Encoding::Gzip).unwrap();
+    let mut again = Vec::new();
+    std::io::Read::read_to_end(&mut pargzip::Reader::new(&tgz[..]), &mut again).unwrap();
+    assert_eq!(again, tar(&files));
+}
+
+#[test]
+fn content_of_another_size_than_announced_is_an_error() {
+    for (size, text) in [
+        (2, "read f: more bytes than were announced"),
+        (4, "read f: 1 bytes fewer than were announced"),
+    ] {
+        let mut files = FileList::new();
+        files.file("f", 0o644, 0, size, b"abc");
+        let mut tar = Vec::new();
+        let error = files.write(&mut tar, Encoding::Tar).unwrap_err();
+        assert_eq!(error.to_string(), text);
+        let unpacked = super::tree::tempdir().unwrap();
+        let folder = Folder::open(unpacked.path()).unwrap();
+        extract(&tar[..], Encoding::Tar, &folder, &Policy::strict()).unwrap_err();
     }
 }

@@ -9,6 +9,8 @@ pub mod client;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod key;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 #[cfg(any(feature = "server", feature = "ssh"))]

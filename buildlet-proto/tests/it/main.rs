@@ -12,6 +12,8 @@ mod keys;
 #[cfg(all(unix, feature = "client"))]
 mod peers;
 mod requests;
+#[cfg(feature = "server")]
+mod server;
 #[cfg(all(feature = "ssh", unix))]
 mod ssh;
 mod types;

@@ -15,6 +15,9 @@ use super::config::Limits;
 use super::connector::{BoxIo, Connector};
 use super::request::Body;
 
+/// A head that is longer is an error, and no connection holds more of what it reads or writes.
+const MAX_BUFFER: usize = 64 << 10;
+
 /// Connections to one buildlet, kept between calls.
 pub(super) struct Pool {
     connector: Box<dyn Connector>,
@@ -112,6 +115,7 @@ impl Pool {
         let (sender, driver) = http1::Builder::new()
             // As Go writes them; some proxies still look.
             .title_case_headers(true)
+            .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(io))
             .await
             .map_err(CallError::Connection)?;

@@ -214,6 +214,20 @@ async fn a_status_without_end_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_head_and_trailers_without_end_are_bounded() {
+    let long = format!("X-Y: {}\r\n", "y".repeat(1000)).repeat(1000);
+    let head = Script::always(format!("HTTP/1.1 200 OK\r\n{long}"), Then::Hang);
+    let error = head.quiet_client().status().await.unwrap_err();
+    assert!(matches!(error, CallError::Connection(_)), "{error:?}");
+
+    let exec = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    let trailers = Script::always(format!("{exec}{long}"), Then::Hang);
+    let client = trailers.quiet_client();
+    let error = client.exec(ExecRequest::new("x").into()).await.unwrap_err();
+    assert!(matches!(error, ExecError::Cut(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_listing_is_read_line_by_line_however_it_is_cut() {
     let text = "drwxr-xr-x\tsrc/\n-rw-r--r--\tsrc/a b\t3\t2001-09-09T01:46:40Z\nLrwxrwxrwx\tl\n";
     for piece in [1, 2, 3, 7, 1000] {

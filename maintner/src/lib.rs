@@ -19,11 +19,21 @@
 //!
 //! # Not yet
 //!
-//! The mutations in the records, the corpus, and following a log over the network.
+//! The corpus, and following a log over the network.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod mutation;
 pub mod reclog;
+
+pub use crate::mutation::pb;
+pub use crate::mutation::{
+    BoolChange, DecodeError, GerritMutationRef, GitCommitRef, GitDiffTreeFileRef, GitDiffTreeRef,
+    GitMutationRef, GitRefRef, GitRepoRef, GithubCommitRef, GithubDismissedReviewEventRef,
+    GithubIssueCommentMutationRef, GithubIssueEventRef, GithubIssueMutationRef,
+    GithubIssueSyncStatus, GithubLabelRef, GithubMilestoneRef, GithubMutationRef, GithubReviewRef,
+    GithubTeamRef, GithubUserRef, MutationRef, StringChangeRef, Timestamp, Unknown,
+};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

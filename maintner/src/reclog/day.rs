@@ -2,8 +2,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
 /// From 0000-03-01 to 1970-01-01.
-const DAYS_TO_EPOCH: u64 = 719_468;
-const DAYS_IN_400_YEARS: u64 = 146_097;
+const DAYS_TO_EPOCH: i64 = 719_468;
+const DAYS_IN_400_YEARS: i64 = 146_097;
 
 /// The name of the file that Go's `DiskMutationLogger` appends to at this time: `maintner-YYYY-MM-DD.mutlog`, in UTC.
 /// Times before 1970 count as 1970-01-01.
@@ -11,7 +11,7 @@ pub(super) fn file_name(now: SystemTime) -> String {
     let seconds = now
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let (year, month, day) = civil(seconds / SECONDS_A_DAY);
+    let (year, month, day) = civil((seconds / SECONDS_A_DAY).cast_signed());
     format!("maintner-{year:04}-{month:02}-{day:02}.mutlog")
 }
 
@@ -31,9 +31,12 @@ pub(super) fn is_day_file(name: &str) -> bool {
 
 /// Year, month and day of the Gregorian calendar, so many days after 1970-01-01. Years begin in March here, so that the
 /// leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + DAYS_TO_EPOCH;
-    let (era, day_of_era) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
+    let (era, day_of_era) = (
+        days.div_euclid(DAYS_IN_400_YEARS),
+        days.rem_euclid(DAYS_IN_400_YEARS),
+    );
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -44,7 +47,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     } else {
         month_from_march - 9
     };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -5,33 +5,48 @@ use std::path::Path;
 /// The file that is locked while somebody writes; it stays when they have gone. Readers do not look at it.
 const LOCK_FILE: &str = "maintner.lock";
 
-/// Locks the directory against other writers until the file is closed, or the process ends, however it does.
-///
-/// `None` if another writer has it.
+/// Holds a directory against other writers until it is dropped, or the process ends, however it does.
+#[derive(Debug)]
+pub(super) struct Lock {
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "is held, and lets go when it is closed")
+    )]
+    file: File,
+}
+
 #[cfg(unix)]
-pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is just being forked elsewhere has the file too, until it runs its program.
+        // What fails here, closing does in its time.
+        let _ = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
+/// Locks the directory against other writers; `None` if one has it.
+#[cfg(unix)]
+pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
     use rustix::fs::{FlockOperation, flock};
     use rustix::io::Errno;
 
     let file = open(dir, &mut OpenOptions::new())?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock { file })),
         Err(Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Locks the directory against other writers until the file is closed, or the process ends, however it does.
-///
-/// `None` if another writer has it.
+/// Locks the directory against other writers; `None` if one has it.
 #[cfg(windows)]
-pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
     use std::os::windows::fs::OpenOptionsExt as _;
 
     /// Somebody has the file open and shares it with nobody.
     const ERROR_SHARING_VIOLATION: i32 = 32;
     match open(dir, OpenOptions::new().share_mode(0)) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => Ok(Some(Lock { file })),
         Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
         Err(error) => Err(error),
     }

@@ -44,9 +44,11 @@ mod record;
 mod recover;
 mod writer;
 
+pub(crate) use crate::reclog::day::civil;
 pub use crate::reclog::dir::{Segment, segments};
 pub use crate::reclog::error::{AppendError, OpenError, ReadError};
 pub use crate::reclog::reader::Reader;
+pub(crate) use crate::reclog::reader::{Block, Blocks};
 pub use crate::reclog::record::{
     MAX_HEADER_LEN, Record, RecordError, Records, decode, encode_into,
 };

@@ -3,8 +3,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::reclog::lock::{Lock, lock};
 use crate::reclog::recover::{self, TornTail};
-use crate::reclog::{AppendError, OpenError, RecordError, day, encode_into, lock, segments};
+use crate::reclog::{AppendError, OpenError, RecordError, day, encode_into, segments};
 
 /// Appends to a log directory, one file a day.
 ///
@@ -41,7 +42,7 @@ pub struct Writer {
     poisoned: bool,
     buffer: Vec<u8>,
     /// Held, not used.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Writer {
@@ -59,7 +60,7 @@ impl Writer {
             path: dir.clone(),
             source,
         };
-        let Some(lock) = lock::lock(&dir).map_err(io)? else {
+        let Some(lock) = lock(&dir).map_err(io)? else {
             return Err(OpenError::Locked { dir });
         };
         let newest = segments(&dir)

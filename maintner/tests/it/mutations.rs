@@ -129,7 +129,7 @@ fn field(depth: u32) -> BoxedStrategy<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn what_prost_decodes_is_decoded_alike(fields in vec(field(3), 0..4)) {

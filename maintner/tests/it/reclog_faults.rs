@@ -266,7 +266,7 @@ fn count(segment: &maintner::reclog::Segment) -> usize {
 fn no_acknowledged_record_is_lost_when_the_appender_is_killed() {
     let dir = tempdir().unwrap();
     let mut acknowledged = 0;
-    for round in 0_usize..40 {
+    for round in 0_usize..15 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",

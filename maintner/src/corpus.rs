@@ -1,0 +1,330 @@
+use std::fmt::{self, Debug, Formatter};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::digest::digest;
+use crate::feed::{Reader, Shared, Subscription};
+use crate::load::{Part, load};
+use crate::load_error::LoadError;
+use crate::mutation::DecodeError;
+use crate::reclog::{Block, segments};
+use crate::state::Writer;
+use crate::view::View;
+
+/// All that a log says, kept up to date.
+///
+/// Whoever has it brings it up to date; others have [`view`](Self::view)s, which do not change, or a [`Reader`] to take them from.
+///
+/// ```
+/// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk/12-gerrit-cl-life");
+/// let corpus = maintner::Corpus::open(dir)?;
+/// let view = corpus.view();
+/// for cl in view.gerrit().projects().flat_map(|project| project.cls()) {
+///     println!("{} {} {}", cl.number(), cl.version(), cl.subject());
+/// }
+/// # Ok::<(), maintner::LoadError>(())
+/// ```
+pub struct Corpus {
+    writer: Writer,
+    shared: Arc<Shared>,
+    config: Config,
+    dir: Option<PathBuf>,
+    /// How far each segment was read, in order.
+    read: Vec<(String, u64)>,
+}
+
+impl Corpus {
+    /// An empty one, for mutations that are [applied](Self::apply) one by one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(None, Config::default())
+    }
+
+    /// Reads the log in a folder: see [`reclog::segments`](segments) for which files that are.
+    ///
+    /// # Errors
+    ///
+    /// When the folder or a file cannot be read, and when something in them is no record or no mutation. To have what came before,
+    /// take [`at`](Self::at) and [`update`](Self::update).
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let mut corpus = Self::at(dir, Config::default());
+        corpus.update()?;
+        Ok(corpus)
+    }
+
+    /// An empty one, whose [`update`](Self::update) reads the log in a folder.
+    #[must_use]
+    pub fn at(dir: impl AsRef<Path>, config: Config) -> Self {
+        Self::with(Some(dir.as_ref().to_owned()), config)
+    }
+
+    fn with(dir: Option<PathBuf>, config: Config) -> Self {
+        let writer = Writer::default();
+        let shared = Arc::new(Shared::new(View::new(writer.core.clone())));
+        Self {
+            writer,
+            shared,
+            config,
+            dir,
+            read: Vec::new(),
+        }
+    }
+
+    /// The corpus as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.shared.view()
+    }
+
+    /// For other threads to take views.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// What changes from now on, update by update.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.shared.subscribe()
+    }
+
+    /// Reads what the log in the folder has more than before, and lets views see it, all at once. Without a folder it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and when the log is not what was read before and more. What came before the error is applied and seen; a call
+    /// after an [incomplete](LoadError::is_incomplete) end goes on.
+    pub fn update(&mut self) -> Result<(), LoadError> {
+        let Some(dir) = self.dir.clone() else {
+            return Ok(());
+        };
+        let segments = segments(&dir).map_err(|source| LoadError::Dir {
+            dir: dir.clone(),
+            source,
+        })?;
+        let known = self.read.len();
+        for (i, (name, read)) in self.read.iter().enumerate() {
+            let diverged = match segments.get(i) {
+                Some(segment) if segment.name == *name && i + 1 < known => segment.len != *read,
+                Some(segment) if segment.name == *name => segment.len < *read,
+                _ => true,
+            };
+            if diverged {
+                let segment = dir.join(name);
+                return Err(LoadError::Diverged { segment });
+            }
+        }
+        let first = known.saturating_sub(1);
+        let mut parts = Vec::new();
+        let mut total = 0;
+        for (i, segment) in segments.into_iter().enumerate().skip(first) {
+            if i >= known {
+                self.read.push((segment.name, 0));
+            }
+            let from = self.read[i].1;
+            total += segment.len - from;
+            let path = segment.path;
+            parts.push(Part { path, from });
+        }
+        let result = self.load(&parts, first, total);
+        if result.is_err() {
+            // Segments behind the one with the error were not begun.
+            let begun = self
+                .read
+                .iter()
+                .rposition(|(_, read)| *read > 0)
+                .map_or(0, |last| last + 1);
+            self.read.truncate(begun);
+        }
+        self.publish();
+        result
+    }
+
+    fn load(&mut self, parts: &[Part], first: usize, total: u64) -> Result<(), LoadError> {
+        self.writer.note_changes(self.shared.has_subscribers());
+        let hasher = self.writer.core.hasher.clone();
+        let (writer, read, progress) =
+            (&mut self.writer, &mut self.read, &mut self.config.progress);
+        let mut done = Progress {
+            bytes: 0,
+            total,
+            records: 0,
+        };
+        load(
+            parts,
+            total,
+            self.config.threads.get(),
+            &hasher,
+            |part, batch| {
+                if writer.core.texts.room() < batch.data.len() as u64 {
+                    return Err(LoadError::Full);
+                }
+                writer.apply(&batch);
+                let read = &mut read[first + part].1;
+                let bytes = batch.end - *read;
+                *read = batch.end;
+                writer.core.log_bytes += bytes;
+                done.bytes += bytes;
+                done.records += batch.counts.records;
+                if let Some(progress) = progress {
+                    progress(done);
+                }
+                match batch.error {
+                    None => Ok(batch.data),
+                    Some((offset, source)) => Err(LoadError::Mutation {
+                        segment: parts[part].path.clone(),
+                        offset,
+                        source,
+                    }),
+                }
+            },
+        )
+    }
+
+    /// Applies mutations, each the payload of a record, and lets views see them, all at once.
+    ///
+    /// # Errors
+    ///
+    /// When one is no mutation, or there are too many texts. Those before it are applied.
+    pub fn apply<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: impl IntoIterator<Item = P>,
+    ) -> Result<(), ApplyError> {
+        self.writer.note_changes(self.shared.has_subscribers());
+        let mut result = Ok(());
+        for (index, payload) in payloads.into_iter().enumerate() {
+            let data = payload.as_ref().to_vec();
+            let room = self.writer.core.texts.room().min(u64::from(u32::MAX));
+            if data.len() as u64 > room {
+                result = Err(ApplyError::Full);
+                break;
+            }
+            let payloads = std::iter::once(0..data.len() as u32).collect();
+            let batch = digest(
+                Block {
+                    offset: 0,
+                    data,
+                    payloads,
+                },
+                &self.writer.core.hasher,
+            );
+            if let Some((_, source)) = batch.error {
+                result = Err(ApplyError::Mutation { index, source });
+                break;
+            }
+            self.writer.apply(&batch);
+        }
+        self.publish();
+        result
+    }
+
+    fn publish(&mut self) {
+        let changes = self.writer.finish();
+        self.shared
+            .publish(View::new(self.writer.core.clone()), changes);
+    }
+}
+
+impl Default for Corpus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Corpus {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Debug for Corpus {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Corpus")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a log is read.
+pub struct Config {
+    threads: NonZeroUsize,
+    progress: Option<Box<dyn FnMut(Progress) + Send>>,
+}
+
+impl Config {
+    /// How many threads read: by default as many as there are processors. One of them applies what the others decode; a few megabytes are read
+    /// by one alone.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Is called after each megabyte, more or less, by the thread that updates.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            progress: None,
+        }
+    }
+}
+
+impl Debug for Config {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far an update has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes of log that were applied.
+    pub bytes: u64,
+    /// Bytes that there were to be read when the update began.
+    pub total: u64,
+    /// Mutations that were applied.
+    pub records: u64,
+}
+
+/// Why a mutation was not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages explain the fields")]
+pub enum ApplyError {
+    /// A payload is no mutation.
+    Mutation { index: usize, source: DecodeError },
+    /// The texts are more than a corpus can hold.
+    Full,
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mutation { index, .. } => write!(f, "payload {index} is no mutation"),
+            Self::Full => f.write_str("the texts of the log are more than a corpus can hold"),
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Mutation { source, .. } => Some(source),
+            Self::Full => None,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use std::sync::Arc;
+
+/// Bytes of a block: what is copied when a text is added behind those that a view has.
+const BLOCK: usize = 128 << 10;
+/// Texts begin at multiples of this.
+const ALIGN: usize = 4;
+const UNITS: usize = BLOCK / ALIGN;
+
+/// Where a text is. Texts that were interned are equal if and only if these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Text(u32);
+
+impl Text {
+    /// The empty one.
+    pub(crate) const EMPTY: Self = Self(0);
+
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+/// Texts and other bytes, one behind the other, each with its length before it. Nothing is ever removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Texts {
+    /// A text longer than a block has a block of its own, and empty ones behind it for the addresses it covers.
+    blocks: Arc<Vec<Arc<Vec<u8>>>>,
+    bytes: u64,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            // The length of the empty text.
+            blocks: Arc::new(vec![Arc::new(vec![0])]),
+            bytes: 0,
+        }
+    }
+}
+
+impl Texts {
+    /// How many more bytes are sure to find room, in texts of any number and length.
+    pub(crate) fn room(&self) -> u64 {
+        let blocks = (u32::MAX as usize / UNITS).saturating_sub(self.blocks.len() + 1) as u64;
+        // Each text wastes at most as much as itself when it begins a block, and the end of a block, which the one before it
+        // did not fill.
+        blocks * BLOCK as u64 / 4
+    }
+
+    /// Bytes of all texts, without what surrounds them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, text: Text) -> &[u8] {
+        let unit = text.0 as usize;
+        let bytes = &self.blocks[unit / UNITS][unit % UNITS * ALIGN..];
+        let mut len = 0;
+        for (i, &byte) in bytes.iter().enumerate() {
+            len |= usize::from(byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                return &bytes[i + 1..i + 1 + len];
+            }
+        }
+        &[]
+    }
+
+    /// A string that was one when it was pushed.
+    pub(crate) fn str(&self, text: Text) -> &str {
+        std::str::from_utf8(self.get(text)).unwrap_or_default()
+    }
+
+    /// # Panics
+    ///
+    /// When there is no [`room`](Self::room).
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Text {
+        if bytes.is_empty() {
+            return Text::EMPTY;
+        }
+        self.bytes += bytes.len() as u64;
+        let mut header = [0; 10];
+        let mut header_len = 0;
+        let mut len = bytes.len();
+        loop {
+            header[header_len] = (len & 0x7f) as u8 | if len < 0x80 { 0 } else { 0x80 };
+            header_len += 1;
+            len >>= 7;
+            if len == 0 {
+                break;
+            }
+        }
+        let header = &header[..header_len];
+        let size = header.len() + bytes.len();
+
+        let blocks = Arc::make_mut(&mut self.blocks);
+        let used = blocks.last().expect("there is one from the start").len();
+        let mut at = used.next_multiple_of(ALIGN);
+        if at + size > BLOCK {
+            blocks.push(Arc::default());
+            at = 0;
+        }
+        let unit = (blocks.len() - 1) * UNITS + at / ALIGN;
+        let unit = u32::try_from(unit).expect("the caller made sure that there is room");
+        let last = Arc::make_mut(blocks.last_mut().expect("there is one from the start"));
+        if last.capacity() < at + size {
+            // Small corpora stay small, and full blocks have no slack.
+            let want = (at + size).max((last.capacity() * 2).min(BLOCK));
+            last.reserve_exact(want - last.len());
+        }
+        last.resize(at, 0);
+        last.extend_from_slice(header);
+        last.extend_from_slice(bytes);
+        for _ in 1..size.div_ceil(BLOCK) {
+            blocks.push(Arc::default());
+        }
+        if size > BLOCK {
+            // The addresses behind the long one's last byte are used by nobody.
+            blocks.push(Arc::default());
+        }
+        Text(unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_all_lengths_come_back() {
+        let mut texts = Texts::default();
+        let lens = [
+            0,
+            1,
+            3,
+            127,
+            128,
+            5000,
+            BLOCK - 3,
+            BLOCK - 2,
+            BLOCK,
+            3 * BLOCK,
+            1,
+            16_383,
+            16_384,
+        ];
+        let pushed: Vec<_> = lens
+            .iter()
+            .map(|&len| {
+                let bytes: Vec<_> = (0..len).map(|i| (i * 7 + len) as u8).collect();
+                (texts.push(&bytes), bytes)
+            })
+            .collect();
+        let view = texts.clone();
+        for n in 0..100_000_u32 {
+            texts.push(&n.to_le_bytes());
+        }
+        for (text, bytes) in &pushed {
+            assert_eq!(texts.get(*text), bytes);
+            assert_eq!(view.get(*text), bytes);
+        }
+        assert_eq!(pushed[0].0, Text::EMPTY);
+        assert!(texts.room() < view.room());
+    }
+}

@@ -2,6 +2,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use super::isolate::Setup;
+use super::start::Start;
 use crate::types::ext::{Isolation, Network};
 
 /// One command to run: what `/exec` is told, resolved.
@@ -127,6 +130,34 @@ impl Command {
         self
     }
 
+    pub(super) fn into_start(self) -> Start {
+        Start {
+            program: self.program,
+            args: self.args,
+            dir: self.dir,
+            env: self.env,
+        }
+    }
+
+    /// What its supervisor has to put on itself. Equal for commands to which it makes no difference.
+    #[cfg(target_os = "linux")]
+    pub(super) fn setup(&self, cgroup: Option<&Path>) -> Setup {
+        let mut setup = Setup {
+            isolation: self.isolation,
+            network: self.network,
+            require: self.require,
+            ..Setup::default()
+        };
+        if self.isolation >= Isolation::Process {
+            setup.limits = self.limits;
+        }
+        if self.isolation >= Isolation::Sandbox {
+            setup.sandbox = self.sandbox.clone();
+            setup.cgroup = cgroup.map(Path::to_owned);
+        }
+        setup
+    }
+
     /// The file that is run.
     #[must_use]
     pub fn program(&self) -> &Path {
@@ -157,10 +188,59 @@ pub struct Limits {
     pub(super) user_processes: Option<u64>,
     pub(super) memory_bytes: Option<u64>,
     pub(super) tasks: Option<u64>,
-    pub(super) cpu_percent: Option<u32>,
+    pub(super) cpu_percent: Option<u64>,
 }
 
 impl Limits {
+    /// How many there are.
+    #[cfg(target_os = "linux")]
+    pub(super) const COUNT: usize = 8;
+
+    /// Whether there are some that only a control group enforces.
+    pub(super) fn need_group(&self) -> bool {
+        [self.memory_bytes, self.tasks, self.cpu_percent]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn as_array(&self) -> [Option<u64>; Self::COUNT] {
+        [
+            self.core_bytes,
+            self.open_files,
+            self.file_bytes,
+            self.address_space_bytes,
+            self.user_processes,
+            self.memory_bytes,
+            self.tasks,
+            self.cpu_percent,
+        ]
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn from_array(limits: [Option<u64>; Self::COUNT]) -> Self {
+        let [
+            core_bytes,
+            open_files,
+            file_bytes,
+            address_space_bytes,
+            user_processes,
+            memory_bytes,
+            tasks,
+            cpu_percent,
+        ] = limits;
+        Self {
+            core_bytes,
+            open_files,
+            file_bytes,
+            address_space_bytes,
+            user_processes,
+            memory_bytes,
+            tasks,
+            cpu_percent,
+        }
+    }
+
     /// Bytes of a core file (`RLIMIT_CORE`), 0 unless set.
     #[must_use]
     pub fn core_bytes(mut self, bytes: u64) -> Self {
@@ -217,7 +297,7 @@ impl Limits {
     /// CPU time of the whole command, in percent of one CPU: 250 is two and a half (`cpu.max`); only on level [`Isolation::Sandbox`].
     #[must_use]
     pub fn cpu_percent(mut self, percent: u32) -> Self {
-        self.cpu_percent = Some(percent);
+        self.cpu_percent = Some(percent.into());
         self
     }
 }

@@ -48,6 +48,18 @@ impl Enforcement {
         self.missing.push(Missing { mechanism, reason });
     }
 
+    #[cfg(target_os = "linux")]
+    pub(super) fn measures_as_texts(&self) -> Vec<(Mechanism, &str)> {
+        let measures = self.measures.iter();
+        measures.map(|m| (m.mechanism, m.detail.as_str())).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn missing_as_texts(&self) -> Vec<(Mechanism, &str)> {
+        let missing = self.missing.iter();
+        missing.map(|m| (m.mechanism, m.reason.as_str())).collect()
+    }
+
     /// The level that was asked for.
     #[must_use]
     pub fn asked(&self) -> Isolation {

@@ -1,7 +1,10 @@
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, PipeWriter};
+use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::direct::Direct;
-use super::start::Start;
+#[cfg(target_os = "linux")]
+use super::supervisor::{Started, Supervisors};
 use super::watch::{Bounds, Parent, Watch};
-use super::{Command, Enforcement, Outcome};
+use super::{Command, Enforcement, Launcher, Outcome};
 use crate::types::ext::{Isolation, Mechanism, Network};
 
 /// Runs commands.
@@ -24,6 +28,8 @@ use crate::types::ext::{Isolation, Mechanism, Network};
 #[derive(Debug, Default)]
 pub struct Executor {
     config: Config,
+    #[cfg(target_os = "linux")]
+    supervisors: Option<Arc<Supervisors>>,
 }
 
 /// How an [`Executor`] runs commands.
@@ -33,6 +39,8 @@ pub struct Config {
     queue_chunks: usize,
     terminate: Duration,
     linger: Option<Duration>,
+    launcher: Option<Launcher>,
+    cgroup: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -42,6 +50,8 @@ impl Default for Config {
             queue_chunks: 4,
             terminate: Duration::ZERO,
             linger: Some(Duration::from_secs(5)),
+            launcher: None,
+            cgroup: None,
         }
     }
 }
@@ -78,6 +88,24 @@ impl Config {
         self.linger = limit;
         self
     }
+
+    /// Has commands run under supervisors: see [`Launcher`]. None by default. Not used on other systems than Linux.
+    #[must_use]
+    pub fn launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = Some(launcher);
+        self
+    }
+
+    /// The directory of the control group (version 2) in which each command on level [`Isolation::Sandbox`] gets one of its own; by default
+    /// the group that this program is in.
+    ///
+    /// For limits it must not have processes of its own, unless it is the root group: with systemd, `Delegate=yes` and
+    /// `DelegateSubgroup=main`, and then the unit's group here.
+    #[must_use]
+    pub fn cgroup(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cgroup = Some(dir.into());
+        self
+    }
 }
 
 /// Why there is no [`Running`]. That a program cannot be started is no such error, but an [`Outcome`].
@@ -86,6 +114,8 @@ impl Config {
 pub enum SpawnError {
     /// A pipe or thread could not be made.
     Resources(io::Error),
+    /// A supervisor could not be started, or does not do its work.
+    Supervisor(io::Error),
     /// What [`Command::require_isolation`] asks for is not to be had here.
     NotEnforced(Enforcement),
 }
@@ -94,6 +124,7 @@ impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resources(_) => f.write_str("cannot prepare to run a command"),
+            Self::Supervisor(_) => f.write_str("cannot use a supervisor for a command"),
             Self::NotEnforced(enforcement) => {
                 write!(f, "isolation is not available: {enforcement}")
             }
@@ -104,17 +135,24 @@ impl fmt::Display for SpawnError {
 impl Error for SpawnError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Resources(error) => Some(error),
+            Self::Resources(error) | Self::Supervisor(error) => Some(error),
             Self::NotEnforced(_) => None,
         }
     }
 }
 
 impl Executor {
-    /// An executor with this configuration.
+    /// An executor with this configuration. Nothing is started yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self {
+            #[cfg(target_os = "linux")]
+            supervisors: config
+                .launcher
+                .clone()
+                .map(|launcher| Arc::new(Supervisors::new(launcher))),
+            config,
+        }
     }
 
     /// Starts a command.
@@ -132,29 +170,18 @@ impl Executor {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn spawn(&self, command: Command) -> Result<Running, SpawnError> {
-        let enforced = without_launcher(&command);
-        if command.require && !enforced.is_complete() {
-            return Err(SpawnError::NotEnforced(enforced));
-        }
         let (reader, writer) = io::pipe().map_err(SpawnError::Resources)?;
         let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(SpawnError::Resources)?;
-        let start = Start {
-            program: command.program,
-            args: command.args,
-            dir: command.dir,
-            env: command.env,
-        };
-        let started = Direct::start(start, writer).await;
-        let parent = match started.map_err(SpawnError::Resources)? {
-            Ok(direct) => Parent::Direct(direct),
-            Err(text) => return Ok(Running::failed(text, enforced)),
-        };
         let bounds = Bounds {
             timeout: command.timeout,
             output_bytes: command.output_bytes,
             terminate: self.config.terminate,
             linger: self.config.linger,
             chunk_bytes: self.config.chunk_bytes,
+        };
+        let (parent, enforced) = match self.start(command, writer).await? {
+            Begun::Running(parent, enforced) => (parent, enforced),
+            Begun::Failed(text, enforced) => return Ok(Running::failed(text, enforced)),
         };
         let (sender, chunks) = mpsc::channel(self.config.queue_chunks);
         let kill = CancellationToken::new();
@@ -167,6 +194,35 @@ impl Executor {
             end: End::Coming(AbortOnDropHandle::new(task)),
         })
     }
+
+    async fn start(&self, command: Command, output: PipeWriter) -> Result<Begun, SpawnError> {
+        #[cfg(target_os = "linux")]
+        if let Some(supervisors) = &self.supervisors {
+            let setup = command.setup(self.config.cgroup.as_deref());
+            let started = supervisors.start(setup, command.into_start(), output);
+            return match started.await.map_err(SpawnError::Supervisor)? {
+                Started::Running(supervised, enforced) => {
+                    Ok(Begun::Running(Parent::Supervised(supervised), enforced))
+                }
+                Started::Failed(text, enforced) => Ok(Begun::Failed(text, enforced)),
+                Started::Refused(enforced) => Err(SpawnError::NotEnforced(enforced)),
+            };
+        }
+        let enforced = without_launcher(&command);
+        if command.require && !enforced.is_complete() {
+            return Err(SpawnError::NotEnforced(enforced));
+        }
+        let started = Direct::start(command.into_start(), output).await;
+        Ok(match started.map_err(SpawnError::Resources)? {
+            Ok(direct) => Begun::Running(Parent::Direct(direct), enforced),
+            Err(text) => Begun::Failed(text, enforced),
+        })
+    }
+}
+
+enum Begun {
+    Running(Parent, Enforcement),
+    Failed(String, Enforcement),
 }
 
 /// What a command gets that this process starts itself.
@@ -175,11 +231,19 @@ fn without_launcher(command: &Command) -> Enforcement {
     let mut enforced = Enforcement::new(command.isolation);
     enforced.add(Mechanism::ProcessGroup, "kill on end");
     if command.isolation >= Isolation::Process {
+        enforced.miss(Mechanism::Session, REASON);
         enforced.miss(Mechanism::Rlimits, REASON);
     }
     if command.isolation >= Isolation::Sandbox {
+        enforced.miss(Mechanism::NoNewPrivs, REASON);
         enforced.miss(Mechanism::Landlock, REASON);
-        enforced.miss(Mechanism::Cgroup, REASON);
+        enforced.miss(Mechanism::Scope, REASON);
+        if command.limits.need_group() {
+            enforced.miss(Mechanism::Cgroup, REASON);
+        }
+        if !command.sandbox.hidden.is_empty() {
+            enforced.miss(Mechanism::HiddenFiles, REASON);
+        }
     }
     if command.network == Network::Off {
         enforced.miss(Mechanism::NetworkOff, REASON);

@@ -22,16 +22,24 @@ mod command;
 mod direct;
 mod enforcement;
 mod executor;
+#[cfg(target_os = "linux")]
+mod isolate;
+mod launcher;
 mod outcome;
 #[cfg(target_os = "linux")]
 pub(crate) mod processes;
 mod start;
+#[cfg(target_os = "linux")]
+mod supervisor;
 mod watch;
 mod workplace;
 
 pub use self::command::{Command, Limits, Sandbox};
 pub use self::enforcement::{Enforcement, Measure, Missing};
 pub use self::executor::{Config, Executor, Running, SpawnError};
+#[cfg(target_os = "linux")]
+use self::isolate::Setup;
+pub use self::launcher::{Launcher, supervise, supervise_if_asked};
 pub use self::outcome::Outcome;
 pub use self::workplace::{ResolveError, SECRET_VARIABLES, Workplace, running_line};
 pub use crate::types::ext::{Isolation, Network};

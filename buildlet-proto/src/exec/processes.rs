@@ -48,6 +48,11 @@ impl Process {
         })
     }
 
+    /// Whether it ended, and is there only until it is reaped.
+    pub(super) fn is_dead(&self) -> bool {
+        self.zombie
+    }
+
     /// Kills it, if it still is this process. Gives a handle that becomes readable when it is dead.
     fn kill(&self) -> Option<OwnedFd> {
         let handle = pidfd_open(self.pid, PidfdFlags::empty()).ok()?;
@@ -85,6 +90,8 @@ fn survives_exec(fdinfo: &str) -> bool {
 /// How the processes of a command are told from all others.
 #[derive(Clone, Debug)]
 pub(super) enum Family {
+    /// All descendants of this process, which is a subreaper: none can leave.
+    Below(Pid),
     /// The group of this process, who holds the pipe that this process was started with, and all their descendants.
     Of {
         /// Must not be reaped as long as members are looked for.
@@ -105,6 +112,9 @@ impl Family {
         let all = list();
         let mut known: HashSet<i32> = HashSet::new();
         match self {
+            Self::Below(root) => {
+                known.insert(root.as_raw_nonzero().get());
+            }
             Self::Of { leader, pipe } => {
                 let born = all.iter().find(|p| p.pid == *leader).map(|p| p.started);
                 let leader = leader.as_raw_nonzero().get();
@@ -133,6 +143,7 @@ impl Family {
             }
         }
         let named_after = match self {
+            Self::Below(root) => root,
             Self::Of { leader, .. } => leader,
         };
         all.into_iter()

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::direct::{Direct, Sweep};
+#[cfg(target_os = "linux")]
+use super::supervisor::Supervised;
 use super::{Enforcement, Outcome};
 use crate::types::ProcessState;
 use crate::types::ext::{LimitHit, Usage};
@@ -63,6 +65,9 @@ impl Gone {
 pub(super) enum Parent {
     /// This process.
     Direct(Direct),
+    /// A supervisor.
+    #[cfg(target_os = "linux")]
+    Supervised(Box<Supervised>),
 }
 
 impl Parent {
@@ -70,27 +75,36 @@ impl Parent {
     async fn event(&mut self) -> Event {
         match self {
             Self::Direct(direct) => direct.event().await,
+            #[cfg(target_os = "linux")]
+            Self::Supervised(supervised) => supervised.event().await,
         }
     }
 
     /// Asks the command to end.
-    fn terminate(&mut self) {
+    fn terminate(&self) {
         match self {
             Self::Direct(direct) => direct.terminate(),
+            #[cfg(target_os = "linux")]
+            Self::Supervised(supervised) => supervised.terminate(),
         }
     }
 
     /// Kills the command and all that it started.
-    fn kill(&mut self) {
+    fn kill(&self) {
         match self {
             Self::Direct(direct) => direct.kill(),
+            #[cfg(target_os = "linux")]
+            Self::Supervised(supervised) => supervised.kill(),
         }
     }
 
     /// Kills what is left after the command itself ended.
-    fn finish(&mut self, sweep: Sweep) {
+    fn finish(&self, sweep: Sweep) {
         match self {
             Self::Direct(direct) => direct.finish(sweep),
+            // It knows all that is left without looking.
+            #[cfg(target_os = "linux")]
+            Self::Supervised(supervised) => supervised.kill(),
         }
     }
 }

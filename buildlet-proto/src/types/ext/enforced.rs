@@ -17,21 +17,33 @@ pub enum Mechanism {
     Cgroup,
     /// Writes confined by Landlock.
     Landlock,
-    /// A file system of its own by bubblewrap.
-    Bubblewrap,
-    /// No network.
+    /// No network but loopback.
     NetworkOff,
+    /// A parent that adopts all descendants, so that none can leave.
+    Subreaper,
+    /// A session of its own, without a terminal.
+    Session,
+    /// No set-user-ID programs.
+    NoNewPrivs,
+    /// No signals to and no tracing of other processes.
+    Scope,
+    /// Files that it cannot see.
+    HiddenFiles,
 }
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessGroup,
         Self::Rlimits,
         Self::Cgroup,
         Self::Landlock,
-        Self::Bubblewrap,
         Self::NetworkOff,
+        Self::Subreaper,
+        Self::Session,
+        Self::NoNewPrivs,
+        Self::Scope,
+        Self::HiddenFiles,
     ];
 
     /// The word in the trailer.
@@ -42,8 +54,12 @@ impl Mechanism {
             Self::Rlimits => "rlimits",
             Self::Cgroup => "cgroup",
             Self::Landlock => "landlock",
-            Self::Bubblewrap => "bubblewrap",
             Self::NetworkOff => "network-off",
+            Self::Subreaper => "subreaper",
+            Self::Session => "session",
+            Self::NoNewPrivs => "no-new-privs",
+            Self::Scope => "scope",
+            Self::HiddenFiles => "hidden-files",
         }
     }
 }

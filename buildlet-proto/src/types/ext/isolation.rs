@@ -7,7 +7,7 @@ pub enum Isolation {
     /// Not at all, as upstream's commands. (What it started still ends with it.)
     #[default]
     None,
-    /// A process group of its own and resource limits.
+    /// A session of its own and resource limits.
     Process,
     /// Also limits of memory and processes for the whole tree, and writes confined to the work directory.
     Sandbox,
@@ -46,7 +46,7 @@ pub enum Network {
     /// As the buildlet itself.
     #[default]
     On,
-    /// Not at all, not even loopback.
+    /// Not at all, but for a loopback interface of its own.
     Off,
 }
 

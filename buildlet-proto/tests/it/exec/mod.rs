@@ -1,6 +1,8 @@
 //! Running commands.
 
+mod isolation;
 mod run;
+mod supervisor;
 mod tree;
 mod vectors;
 
@@ -8,6 +10,25 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use buildlet_proto::exec::{Command, Executor, Outcome, Running};
+
+/// Makes two tests of each function: one with commands as children of this process, one with supervisors.
+macro_rules! in_both_ways {
+    ($($name:ident),+ $(,)?) => {
+        mod direct {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(buildlet_proto::exec::Config::default()).await;
+            })+
+        }
+        mod supervised {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::exec::supervisor::config()).await;
+            })+
+        }
+    };
+}
+use in_both_ways;
 
 /// A shell with this script and the usual `PATH`.
 fn sh(script: &str) -> Command {

@@ -8,15 +8,30 @@ use buildlet_proto::types::{ProcessState, Signal};
 
 use super::{is_alive, pid_in, read_all, read_until, run, sh};
 
+super::in_both_ways! {
+    both_outputs_come_in_the_order_in_which_they_were_written,
+    output_comes_before_the_command_ends,
+    standard_input_is_empty,
+    nothing_is_inherited_but_the_environment_given,
+    a_slow_reader_makes_the_command_wait,
+    ends_are_told_as_they_were,
+    what_cannot_be_started_has_ended,
+    killing_ends_a_command,
+    a_command_may_be_asked_to_end_before_it_is_killed,
+    a_command_that_does_not_want_to_end_is_killed,
+    time_runs_out,
+    time_runs_out_for_a_command_that_nobody_reads,
+    too_much_output_ends_a_command,
+}
+
 const KILLED: ProcessState = ProcessState::Signaled {
     signal: Signal::KILL,
     core_dumped: false,
 };
 
-#[tokio::test]
-async fn both_outputs_come_in_the_order_in_which_they_were_written() {
+async fn both_outputs_come_in_the_order_in_which_they_were_written(config: Config) {
     let script = "for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done";
-    let (output, outcome) = run(&Executor::default(), sh(script)).await;
+    let (output, outcome) = run(&Executor::new(config), sh(script)).await;
     let expected: String = (1..=9).map(|i| format!("out {i}\nerr {i}\n")).collect();
     assert_eq!(output, expected);
     assert_eq!(outcome.state, ProcessState::Success);
@@ -25,36 +40,32 @@ async fn both_outputs_come_in_the_order_in_which_they_were_written() {
     assert!(outcome.usage.peak_memory_bytes.unwrap() > 100_000);
 }
 
-#[tokio::test]
-async fn output_comes_before_the_command_ends() {
+async fn output_comes_before_the_command_ends(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     let fifo = scratch.path().join("fifo");
     let script = format!("mkfifo {0}; echo ready; cat {0}", fifo.display());
-    let mut running = Executor::default().spawn(sh(&script)).await.unwrap();
+    let mut running = Executor::new(config).spawn(sh(&script)).await.unwrap();
     assert_eq!(read_until(&mut running, "\n").await, "ready\n");
     tokio::fs::write(&fifo, "go on\n").await.unwrap();
     assert_eq!(read_all(&mut running).await, "go on\n");
     assert_eq!(running.wait().await.state, ProcessState::Success);
 }
 
-#[tokio::test]
-async fn standard_input_is_empty() {
-    let (output, outcome) = run(&Executor::default(), sh("cat; echo end")).await;
+async fn standard_input_is_empty(config: Config) {
+    let (output, outcome) = run(&Executor::new(config), sh("cat; echo end")).await;
     assert_eq!(
         (output.as_str(), outcome.state),
         ("end\n", ProcessState::Success)
     );
 }
 
-#[tokio::test]
-async fn nothing_is_inherited_but_the_environment_given() {
+async fn nothing_is_inherited_but_the_environment_given(config: Config) {
     let command = Command::new("/usr/bin/env").envs(["B=2", "A=1", "B=3", "no equals sign"]);
-    let (output, _) = run(&Executor::default(), command).await;
+    let (output, _) = run(&Executor::new(config), command).await;
     assert_eq!(output, "A=1\nB=3\n");
 }
 
-#[tokio::test]
-async fn a_slow_reader_makes_the_command_wait() {
+async fn a_slow_reader_makes_the_command_wait(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     let counter = scratch.path().join("written");
     // Each line says how far it got before the next is written.
@@ -62,7 +73,7 @@ async fn a_slow_reader_makes_the_command_wait() {
         "i=0; while [ $i -lt 400 ]; do i=$((i+1)); printf '%01024d' 0; echo $i >{}; done",
         counter.display()
     );
-    let config = Config::default().chunk_bytes(1024).queue_chunks(2);
+    let config = config.chunk_bytes(1024).queue_chunks(2);
     let mut running = Executor::new(config).spawn(sh(&script)).await.unwrap();
     let first = running.chunk().await.unwrap();
     assert!(first.len() <= 1024);
@@ -76,9 +87,8 @@ async fn a_slow_reader_makes_the_command_wait() {
     assert_eq!(running.wait().await.state, ProcessState::Success);
 }
 
-#[tokio::test]
-async fn ends_are_told_as_they_were() {
-    let executor = Executor::default();
+async fn ends_are_told_as_they_were(config: Config) {
+    let executor = Executor::new(config);
     for (script, text) in [
         ("exit 0", "ok"),
         ("exit 7", "exit status 7"),
@@ -91,9 +101,8 @@ async fn ends_are_told_as_they_were() {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_started_has_ended() {
-    let executor = Executor::default();
+async fn what_cannot_be_started_has_ended(config: Config) {
+    let executor = Executor::new(config);
     for (command, text) in [
         (
             Command::new("/no/such"),
@@ -123,9 +132,8 @@ async fn what_cannot_be_started_has_ended() {
     }
 }
 
-#[tokio::test]
-async fn killing_ends_a_command() {
-    let mut running = Executor::default()
+async fn killing_ends_a_command(config: Config) {
+    let mut running = Executor::new(config)
         .spawn(sh("echo $$; sleep 1000"))
         .await
         .unwrap();
@@ -137,9 +145,8 @@ async fn killing_ends_a_command() {
     assert!(!is_alive(pid));
 }
 
-#[tokio::test]
-async fn a_command_may_be_asked_to_end_before_it_is_killed() {
-    let executor = Executor::new(Config::default().terminate(Duration::from_secs(60)));
+async fn a_command_may_be_asked_to_end_before_it_is_killed(config: Config) {
+    let executor = Executor::new(config.terminate(Duration::from_secs(60)));
     let script = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done";
     let mut running = executor.spawn(sh(script)).await.unwrap();
     read_until(&mut running, "ready\n").await;
@@ -153,9 +160,8 @@ async fn a_command_may_be_asked_to_end_before_it_is_killed() {
     );
 }
 
-#[tokio::test]
-async fn a_command_that_does_not_want_to_end_is_killed() {
-    let executor = Executor::new(Config::default().terminate(Duration::from_millis(50)));
+async fn a_command_that_does_not_want_to_end_is_killed(config: Config) {
+    let executor = Executor::new(config.terminate(Duration::from_millis(50)));
     let script = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
     let mut running = executor.spawn(sh(script)).await.unwrap();
     read_until(&mut running, "ready\n").await;
@@ -163,10 +169,9 @@ async fn a_command_that_does_not_want_to_end_is_killed() {
     assert_eq!(running.wait().await.state, KILLED);
 }
 
-#[tokio::test]
-async fn time_runs_out() {
+async fn time_runs_out(config: Config) {
     let command = sh("echo $$; sleep 1000").timeout(Duration::from_millis(100));
-    let mut running = Executor::default().spawn(command).await.unwrap();
+    let mut running = Executor::new(config).spawn(command).await.unwrap();
     let output = read_all(&mut running).await;
     let outcome = running.wait().await;
     assert_eq!(
@@ -177,21 +182,19 @@ async fn time_runs_out() {
     assert!(!is_alive(output.trim().parse().unwrap()));
 }
 
-#[tokio::test]
-async fn time_runs_out_for_a_command_that_nobody_reads() {
+async fn time_runs_out_for_a_command_that_nobody_reads(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("pid");
     let script = format!("echo $$ >{}; exec yes", file.display());
     let command = sh(&script).timeout(Duration::from_millis(100));
-    let _running = Executor::default().spawn(command).await.unwrap();
+    let _running = Executor::new(config).spawn(command).await.unwrap();
     let pid = pid_in(&file).await;
     super::eventually("it is killed", || !is_alive(pid)).await;
 }
 
-#[tokio::test]
-async fn too_much_output_ends_a_command() {
+async fn too_much_output_ends_a_command(config: Config) {
     let command = sh("exec yes").output_bytes(100_000);
-    let (output, outcome) = run(&Executor::default(), command).await;
+    let (output, outcome) = run(&Executor::new(config), command).await;
     assert_eq!(
         (outcome.state, outcome.limit),
         (KILLED, Some(LimitHit::Output))

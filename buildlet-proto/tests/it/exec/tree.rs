@@ -7,6 +7,15 @@ use buildlet_proto::types::{ProcessState, Signal};
 
 use super::{eventually, is_alive, pid_in, read_all, read_until, run, sh};
 
+super::in_both_ways! {
+    a_grandchild_that_holds_the_output_does_not_hold_the_command,
+    a_grandchild_may_finish_its_output_within_the_time_for_it,
+    killing_a_command_kills_the_tree,
+    dropping_a_command_kills_the_tree,
+    a_process_of_the_group_without_the_output_ends_with_the_command,
+    a_spawn_that_is_given_up_leaves_nothing_running,
+}
+
 /// Scripts that leave a process behind which has the output open, and write its number to `$1`.
 const STRAYS: [(&str, &str); 3] = [
     ("in the group", "sleep 1000 & echo $! >$1"),
@@ -28,12 +37,11 @@ fn script(text: &str, file: &std::path::Path, rest: &str) -> buildlet_proto::exe
     sh(&text)
 }
 
-#[tokio::test]
-async fn a_grandchild_that_holds_the_output_does_not_hold_the_command() {
+async fn a_grandchild_that_holds_the_output_does_not_hold_the_command(config: Config) {
     for (name, text) in STRAYS {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("pid");
-        let executor = Executor::new(Config::default().linger(Some(Duration::from_millis(50))));
+        let executor = Executor::new(config.clone().linger(Some(Duration::from_millis(50))));
         let begin = Instant::now();
         let (output, outcome) = run(&executor, script(text, &file, "echo done; exit 3")).await;
         assert!(begin.elapsed() < Duration::from_secs(5), "{name}");
@@ -48,12 +56,11 @@ async fn a_grandchild_that_holds_the_output_does_not_hold_the_command() {
     }
 }
 
-#[tokio::test]
-async fn a_grandchild_may_finish_its_output_within_the_time_for_it() {
+async fn a_grandchild_may_finish_its_output_within_the_time_for_it(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     let fifo = scratch.path().join("fifo");
     let text = format!("mkfifo {0}; (cat {0}) & echo parent ends", fifo.display());
-    let executor = Executor::new(Config::default().linger(None));
+    let executor = Executor::new(config.linger(None));
     let mut running = executor.spawn(sh(&text)).await.unwrap();
     read_until(&mut running, "parent ends\n").await;
     tokio::fs::write(&fifo, "child ends\n").await.unwrap();
@@ -62,12 +69,11 @@ async fn a_grandchild_may_finish_its_output_within_the_time_for_it() {
     assert_eq!((outcome.state, outcome.strays), (ProcessState::Success, 0));
 }
 
-#[tokio::test]
-async fn killing_a_command_kills_the_tree() {
+async fn killing_a_command_kills_the_tree(config: Config) {
     for (name, text) in STRAYS {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("pid");
-        let mut running = Executor::default()
+        let mut running = Executor::new(config.clone())
             .spawn(script(text, &file, "echo up; exec sleep 1000"))
             .await
             .unwrap();
@@ -85,12 +91,11 @@ async fn killing_a_command_kills_the_tree() {
     }
 }
 
-#[tokio::test]
-async fn dropping_a_command_kills_the_tree() {
+async fn dropping_a_command_kills_the_tree(config: Config) {
     for (name, text) in STRAYS {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("pid");
-        let mut running = Executor::default()
+        let mut running = Executor::new(config.clone())
             .spawn(script(text, &file, "echo $$ up; exec sleep 1000"))
             .await
             .unwrap();
@@ -102,24 +107,22 @@ async fn dropping_a_command_kills_the_tree() {
     }
 }
 
-#[tokio::test]
-async fn a_process_of_the_group_without_the_output_ends_with_the_command() {
+async fn a_process_of_the_group_without_the_output_ends_with_the_command(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("pid");
     let text = "sleep 1000 >/dev/null 2>&1 & echo $! >$1";
-    let (_, outcome) = run(&Executor::default(), script(text, &file, "exit 0")).await;
+    let (_, outcome) = run(&Executor::new(config), script(text, &file, "exit 0")).await;
     assert_eq!(outcome.state, ProcessState::Success);
     let pid = pid_in(&file).await;
     eventually("it is dead", || !is_alive(pid)).await;
 }
 
-#[tokio::test]
-async fn a_spawn_that_is_given_up_leaves_nothing_running() {
+async fn a_spawn_that_is_given_up_leaves_nothing_running(config: Config) {
     let scratch = tempfile::tempdir().unwrap();
     for round in 0..20 {
         let file = scratch.path().join(round.to_string());
         let text = format!("echo $$ >{}; exec sleep 1000", file.display());
-        let executor = Executor::default();
+        let executor = Executor::new(config.clone());
         let spawn = executor.spawn(sh(&text));
         tokio::select! {
             biased;

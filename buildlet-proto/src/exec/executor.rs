@@ -235,6 +235,7 @@ fn without_launcher(command: &Command) -> Enforcement {
         enforced.miss(Mechanism::Rlimits, REASON);
     }
     if command.isolation >= Isolation::Sandbox {
+        enforced.miss(Mechanism::Capabilities, REASON);
         enforced.miss(Mechanism::NoNewPrivs, REASON);
         enforced.miss(Mechanism::Landlock, REASON);
         enforced.miss(Mechanism::Scope, REASON);

@@ -69,13 +69,15 @@ pub(super) fn restrict(sandbox: &Sandbox, enforcement: &mut Enforcement) {
 
 fn try_restrict(sandbox: &Sandbox) -> Result<RestrictionStatus, RulesetError> {
     let writes = AccessFs::from_write(FILES);
+    // Nobody may make devices: one made in a writable directory could be any disk.
+    let granted = writes & !(AccessFs::MakeChar | AccessFs::MakeBlock);
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(writes)?
         .scope(Scope::from_all(SCOPES))?
         .create()?
         // What does not exist is passed over.
-        .add_rules(path_beneath_rules(&sandbox.writable, writes))?
-        .add_rules(path_beneath_rules(DEVICES, writes))?
+        .add_rules(path_beneath_rules(&sandbox.writable, granted))?
+        .add_rules(path_beneath_rules(DEVICES, granted))?
         .restrict_self()
 }

@@ -2,8 +2,9 @@
 //!
 //! All of it is applied by a supervisor to itself, and inherited by the command: so nothing has to run between `fork` and `exec`, and there
 //! is no moment in which the command runs without. What sticks to a process (namespaces, resource limits) makes the supervisor one for
-//! commands with the same [`Setup`]; what sticks to a thread (Landlock) is applied in one that ends when it has started the command.
+//! commands with the same [`Setup`]; what sticks to a thread (Landlock, capabilities) is applied in one that ends when it has started the command.
 
+mod capabilities;
 mod cgroup;
 mod landlock;
 mod namespaces;
@@ -90,6 +91,7 @@ impl Prepared {
         } else {
             thread::scope(|scope| {
                 let thread = scope.spawn(|| {
+                    capabilities::drop_most(&mut enforcement);
                     landlock::restrict(&self.setup.sandbox, &mut enforcement);
                     self.start(start, output, enforcement)
                 });

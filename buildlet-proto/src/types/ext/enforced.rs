@@ -27,13 +27,15 @@ pub enum Mechanism {
     NoNewPrivs,
     /// No signals to and no tracing of other processes.
     Scope,
+    /// None of the superuser's power over the machine.
+    Capabilities,
     /// Files that it cannot see.
     HiddenFiles,
 }
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ProcessGroup,
         Self::Rlimits,
         Self::Cgroup,
@@ -43,6 +45,7 @@ impl Mechanism {
         Self::Session,
         Self::NoNewPrivs,
         Self::Scope,
+        Self::Capabilities,
         Self::HiddenFiles,
     ];
 
@@ -59,6 +62,7 @@ impl Mechanism {
             Self::Session => "session",
             Self::NoNewPrivs => "no-new-privs",
             Self::Scope => "scope",
+            Self::Capabilities => "capabilities",
             Self::HiddenFiles => "hidden-files",
         }
     }

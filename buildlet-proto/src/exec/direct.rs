@@ -10,7 +10,7 @@ use tokio::sync::{mpsc as async_mpsc, oneshot};
 use wait4::Wait4 as _;
 
 #[cfg(target_os = "linux")]
-use super::processes::Family;
+use super::processes::{self, Family};
 use super::start::Start;
 use super::watch::{Event, Gone};
 use crate::types::ProcessState;
@@ -44,12 +44,19 @@ impl Direct {
         let (sweep, sweep_receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("exec".to_owned());
         thread.spawn(move || {
-            let pipe = pipe_name(&output);
+            #[cfg(target_os = "linux")]
+            let pipe = processes::pipe_name(&output);
             let child = match start.spawn(output) {
                 Ok(child) => child,
                 Err(text) => return drop(started_sender.send(Err(text))),
             };
-            let target = Arc::new(Target::new(&child, pipe));
+            let pid = Pid::from_child(&child);
+            let target = Arc::new(Target {
+                leader: Mutex::new(Some(pid)),
+                pid,
+                #[cfg(target_os = "linux")]
+                family: Family::Of { leader: pid, pipe },
+            });
             // Whether nobody waits any more, or stops waiting before this is received: what is dropped kills.
             drop(started_sender.send(Ok(KillOnDrop(Arc::clone(&target)))));
             mind(child, &target, &events_sender, &sweep_receiver);
@@ -119,20 +126,6 @@ struct Target {
 }
 
 impl Target {
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(unused_variables, reason = "only Linux tells who holds a pipe")
-    )]
-    fn new(child: &Child, pipe: Option<String>) -> Self {
-        let pid = Pid::from_child(child);
-        Self {
-            leader: Mutex::new(Some(pid)),
-            pid,
-            #[cfg(target_os = "linux")]
-            family: Family::of(pid, pipe),
-        }
-    }
-
     /// How the process ended, without reaping it.
     fn wait(&self) -> ProcessState {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -211,12 +204,6 @@ fn state_of(status: &WaitIdStatus) -> ProcessState {
         Some(code) => ProcessState::Exited(code),
         None => ProcessState::Other("waitid: no end".to_owned()),
     }
-}
-
-/// The pipe as `/proc` shows it among the files of a process.
-fn pipe_name(pipe: &PipeWriter) -> Option<String> {
-    let stat = rustix::fs::fstat(pipe).ok()?;
-    Some(format!("pipe:[{}]", stat.st_ino))
 }
 
 #[derive(Debug)]

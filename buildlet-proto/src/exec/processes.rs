@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -48,6 +48,10 @@ impl Process {
         })
     }
 
+    fn number(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Whether it ended, and is there only until it is reaped.
     pub(super) fn is_dead(&self) -> bool {
         self.zombie
@@ -61,13 +65,14 @@ impl Process {
     }
 
     /// Whether it was given this pipe, and has it still.
-    fn holds(&self, pipe: &str) -> bool {
+    fn holds(&self, pipe: &PipeName) -> bool {
         let dir = format!("/proc/{}", self.pid.as_raw_nonzero());
         let Ok(files) = fs::read_dir(format!("{dir}/fd")) else {
             return false;
         };
         files.flatten().any(|file| {
-            let is_it = fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == pipe);
+            let is_it = fs::read_link(file.path())
+                .is_ok_and(|target| target.as_os_str() == pipe.0.as_str());
             is_it && survives_exec(&format!("{dir}/fdinfo/{}", file.file_name().display()))
         })
     }
@@ -87,6 +92,15 @@ fn survives_exec(fdinfo: &str) -> bool {
         .is_some_and(|flags| flags & OFlags::CLOEXEC.bits() == 0)
 }
 
+/// A pipe as `/proc` shows it among the files of a process: `pipe:[4711]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PipeName(String);
+
+pub(super) fn pipe_name(pipe: &PipeWriter) -> Option<PipeName> {
+    let stat = rustix::fs::fstat(pipe).ok()?;
+    Some(PipeName(format!("pipe:[{}]", stat.st_ino)))
+}
+
 /// How the processes of a command are told from all others.
 #[derive(Clone, Debug)]
 pub(super) enum Family {
@@ -96,59 +110,49 @@ pub(super) enum Family {
     Of {
         /// Must not be reaped as long as members are looked for.
         leader: Pid,
-        /// As `/proc` shows it: `pipe:[4711]`.
-        pipe: Option<String>,
+        pipe: Option<PipeName>,
     },
+    /// Who holds the pipe, and all their descendants.
+    Holders(PipeName),
 }
 
 impl Family {
-    /// That of a process that was just started as leader of a group, with this pipe for its output.
-    pub(super) fn of(leader: Pid, pipe: Option<String>) -> Self {
-        Self::Of { leader, pipe }
-    }
-
     /// Its living members, without the process it is named after.
     fn members(&self) -> Vec<Process> {
         let all = list();
-        let mut known: HashSet<i32> = HashSet::new();
-        match self {
-            Self::Below(root) => {
-                known.insert(root.as_raw_nonzero().get());
-            }
-            Self::Of { leader, pipe } => {
-                let born = all.iter().find(|p| p.pid == *leader).map(|p| p.started);
-                let leader = leader.as_raw_nonzero().get();
-                let us = rustix::process::getpid();
-                known.insert(leader);
-                known.extend(
-                    all.iter()
-                        .filter(|p| Some(p.started) >= born && p.pid != us)
-                        .filter(|p| {
-                            p.group == leader || pipe.as_ref().is_some_and(|pipe| p.holds(pipe))
-                        })
-                        .map(|p| p.pid.as_raw_nonzero().get()),
-                );
-            }
-        }
+        let us = rustix::process::getpid();
+        let (named_after, pipe) = match self {
+            Self::Below(root) => (Some(*root), None),
+            Self::Of { leader, pipe } => (Some(*leader), pipe.as_ref()),
+            Self::Holders(pipe) => (None, Some(pipe)),
+        };
+        let named_after = all.iter().find(|p| Some(p.pid) == named_after);
+        let group = named_after.filter(|_| matches!(self, Self::Of { .. }));
+        // Nobody is older than who they descend from. Few are younger, so few files are looked at.
+        let born = named_after.map_or(0, |process| process.started);
+        let mut known: HashSet<i32> = all
+            .iter()
+            .filter(|p| p.started >= born && p.pid != us)
+            .filter(|p| {
+                group.is_some_and(|leader| p.group == leader.number())
+                    || pipe.is_some_and(|pipe| p.holds(pipe))
+            })
+            .chain(named_after)
+            .map(Process::number)
+            .collect();
         // Parents need not come before their children in the list.
         loop {
+            let children = all.iter().filter(|p| known.contains(&p.parent));
+            let found: Vec<_> = children.map(Process::number).collect();
             let before = known.len();
-            for process in &all {
-                if known.contains(&process.parent) {
-                    known.insert(process.pid.as_raw_nonzero().get());
-                }
-            }
+            known.extend(found);
             if known.len() == before {
                 break;
             }
         }
-        let named_after = match self {
-            Self::Below(root) => root,
-            Self::Of { leader, .. } => leader,
-        };
+        let named_after = named_after.map(Process::number);
         all.into_iter()
-            .filter(|p| p.pid != *named_after && !p.zombie)
-            .filter(|p| known.contains(&p.pid.as_raw_nonzero().get()))
+            .filter(|p| !p.zombie && known.contains(&p.number()) && Some(p.number()) != named_after)
             .collect()
     }
 
@@ -160,7 +164,7 @@ impl Family {
         loop {
             let members = self.members();
             let left = members.len();
-            if left == 0 || in_vain == ROUNDS_IN_VAIN {
+            if left == 0 || in_vain == ROUNDS_IN_VAIN || Instant::now() >= deadline {
                 let count = dead.len();
                 return Killed { count, left };
             }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::exec::{Enforcement, Limits};
 use crate::types::ext::Mechanism;
@@ -157,14 +158,14 @@ impl Cgroup {
     }
 }
 
+/// How long the removal of a group may take: processes that are dead and reaped leave it only when the kernel is done with them.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(2);
+
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // A process that was just reaped may be counted for a moment longer.
-        for _ in 0..20 {
-            if fs::remove_dir(&self.dir).is_ok() || self.captive {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        let deadline = Instant::now() + REMOVAL_LIMIT;
+        while !self.captive && fs::remove_dir(&self.dir).is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

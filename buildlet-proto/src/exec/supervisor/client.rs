@@ -13,11 +13,13 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::wire::{Reply, Report, Request, first_message};
 use crate::exec::isolate::Setup;
+use crate::exec::processes::{Family, Killed, PipeName, pipe_name};
 use crate::exec::start::Start;
-use crate::exec::watch::{Event, Gone};
+use crate::exec::watch::{Event, Gone, KILL_LIMIT};
 use crate::exec::{Enforcement, Launcher};
 use crate::types::ProcessState;
 use crate::types::ext::Usage;
@@ -57,6 +59,9 @@ pub(in crate::exec) struct Supervised {
     /// Until the command is gone.
     supervisor: Option<Supervisor>,
     pool: Arc<Supervisors>,
+    output: Option<PipeName>,
+    /// Looks for what a supervisor that was killed left.
+    sweep: Option<JoinHandle<Killed>>,
 }
 
 impl Supervisors {
@@ -84,12 +89,15 @@ impl Supervisors {
             None => self.launch()?,
         };
         supervisor.setup = Some(setup);
+        let pipe = pipe_name(&output);
         supervisor.send(&request, output).await?;
         let started = match supervisor.reply().await? {
             Reply::Started(enforcement) => {
                 let supervised = Box::new(Supervised {
                     supervisor: Some(supervisor),
                     pool: Arc::clone(self),
+                    output: pipe,
+                    sweep: None,
                 });
                 Started::Running(supervised, enforcement)
             }
@@ -209,27 +217,34 @@ impl Supervisor {
 impl Supervised {
     /// What happened next. Cancel safe.
     pub(in crate::exec) async fn event(&mut self) -> Event {
-        let Some(supervisor) = &mut self.supervisor else {
-            return Event::Gone(Gone::lost("there is no supervisor any more"));
-        };
-        match supervisor.reply().await {
-            Ok(Reply::Exited { raw_status, alone }) => Event::Exited {
-                state: ProcessState::from(ExitStatus::from_raw(raw_status)),
-                alone,
-            },
-            Ok(Reply::Gone(report)) => {
-                if let Some(supervisor) = self.supervisor.take()
-                    && report.left == 0
-                {
-                    self.pool.put_back(supervisor);
+        if let Some(supervisor) = &mut self.supervisor {
+            match supervisor.reply().await {
+                Ok(Reply::Exited { raw_status, alone }) => {
+                    let state = ProcessState::from(ExitStatus::from_raw(raw_status));
+                    return Event::Exited { state, alone };
                 }
-                Event::Gone(gone(&report))
-            }
-            Ok(Reply::Started(_) | Reply::Failed(..) | Reply::Refused(_)) | Err(_) => {
-                self.supervisor = None;
-                Event::Gone(Gone::lost("the supervisor of the command was killed"))
+                Ok(Reply::Gone(report)) => {
+                    if let Some(supervisor) = self.supervisor.take()
+                        && report.left == 0
+                    {
+                        self.pool.put_back(supervisor);
+                    }
+                    return Event::Gone(gone(&report));
+                }
+                Ok(Reply::Started(_) | Reply::Failed(..) | Reply::Refused(_)) | Err(_) => {
+                    self.supervisor = None;
+                    // Now its command is whoever holds the output. This runs on if nobody waits for it.
+                    let kill = |pipe| move || Family::Holders(pipe).kill(KILL_LIMIT);
+                    self.sweep = self.output.take().map(kill).map(spawn_blocking);
+                }
             }
         }
+        let mut gone = Gone::lost("the supervisor of the command was killed");
+        if let Some(sweep) = &mut self.sweep {
+            let killed = sweep.await.unwrap_or_default();
+            (gone.strays, gone.left) = (killed.count, killed.left);
+        }
+        Event::Gone(gone)
     }
 
     /// Asks the command to end.

@@ -158,25 +158,35 @@ async fn a_supervisor_is_used_again_for_the_like() {
 async fn a_supervisor_that_died_is_replaced() {
     let executor = Executor::new(config());
     let (parent, _) = run(&executor, sh("echo $PPID")).await;
-    let pid = parent.trim();
-    let killed = tokio::process::Command::new("kill")
-        .args(["-KILL", pid])
-        .status()
-        .await;
-    assert!(killed.unwrap().success());
-    let number = pid.parse().unwrap();
-    eventually("it is dead", || !is_alive(number)).await;
+    kill(parent.trim().parse().unwrap()).await;
     let (other, outcome) = run(&executor, sh("echo $PPID")).await;
     assert_ne!(other, parent);
     assert_eq!(outcome.state, ProcessState::Success);
 }
 
+async fn kill(pid: u32) {
+    let mut program = tokio::process::Command::new("kill");
+    let killed = program.args(["-KILL", &pid.to_string()]).status().await;
+    assert!(killed.unwrap().success());
+    eventually("it is dead", || !is_alive(pid)).await;
+}
+
 #[tokio::test]
 async fn a_supervisor_that_dies_at_work_is_told() {
     let executor = Executor::new(config());
-    let (_, outcome) = run(&executor, sh("kill -KILL $PPID; exec sleep 1")).await;
+    let script = "setsid sleep 1000 & echo $PPID $$ $! up; exec sleep 1000";
+    let mut running = executor.spawn(sh(script)).await.unwrap();
+    let output = read_until(&mut running, "up\n").await;
+    let pids: Vec<_> = output
+        .split(' ')
+        .filter_map(|pid| pid.parse().ok())
+        .collect();
+    kill(pids[0]).await;
+    let outcome = running.wait().await;
     let text = "the supervisor of the command was killed";
     assert_eq!(outcome.state, ProcessState::Other(text.to_owned()));
+    assert_eq!(pids.len(), 3);
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
 }
 
 #[tokio::test]

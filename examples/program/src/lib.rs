@@ -2,8 +2,16 @@
 
 mod flags;
 mod run;
+#[cfg(feature = "serve-tls")]
+mod serve_tls;
 mod signals;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use crate::flags::{go_style, parse_bool};
 pub use crate::run::{LogArgs, run};
+#[cfg(feature = "serve-tls")]
+pub use crate::serve_tls::{acceptor, acceptor_from_pem, self_signed_acceptor};
 pub use crate::signals::stop_on_signal;
+#[cfg(feature = "tls")]
+pub use crate::tls::tls_client_config;

@@ -278,16 +278,17 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A machine by Go's names.
+/// Operating system and architecture of a machine by Go's names; displays as `linux-amd64`.
 #[derive(Clone, Debug)]
-pub(super) struct HostName {
+pub struct HostName {
     os: String,
     arch: String,
 }
 
 impl HostName {
-    /// That of the program.
-    fn native() -> Self {
+    /// The machine that the program was built for.
+    #[must_use]
+    pub fn native() -> Self {
         let little = cfg!(target_endian = "little");
         let os = match std::env::consts::OS {
             "macos" => "darwin",

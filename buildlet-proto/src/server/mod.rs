@@ -41,7 +41,7 @@ mod route;
 mod service;
 mod ssh;
 
-pub use self::config::{Config, ConfigError};
+pub use self::config::{Config, ConfigError, HostName};
 pub use self::fetch::{Fetch, FetchBody, FetchError, HttpFetch};
 pub use self::listen::{infallible, tcp};
 pub use self::service::{ServeError, Server};

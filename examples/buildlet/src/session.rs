@@ -1,0 +1,118 @@
+use std::io;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use buildlet_proto::exec::{self, Executor, Launcher};
+use buildlet_proto::server::{self, LocalSshd, Server, SshConnection, SshError, SshTarget};
+use buildlet_proto::types::ext;
+use buildlet_proto::workdir::Workdir;
+use buildlet_proto::{ssh, ssh_gate};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::args::{Config, Isolation, Power, Ssh};
+use crate::machine;
+
+/// How much of an SSH connection may be under way between the tunnel and the server, each way.
+const TUNNEL_BYTES: usize = 64 << 10;
+
+/// Opens the work directory, and makes the server for it. `halted` is cancelled a second after somebody posted `/halt`, unless that
+/// is to power the machine off.
+pub(crate) async fn start(
+    config: &Config,
+    host_type: Option<&str>,
+    password: Option<String>,
+    halted: CancellationToken,
+) -> anyhow::Result<Server> {
+    let workdir = config.workdir.clone();
+    let host_type = host_type.map(ToOwned::to_owned);
+    let workdir = spawn_blocking(move || {
+        let workdir = match &workdir {
+            Some(path) => Workdir::open(path).context("invalid --workdir")?,
+            None => Workdir::open_default(host_type.as_deref())?,
+        };
+        workdir.reset_folders()?;
+        anyhow::Ok(workdir)
+    })
+    .await??;
+    tracing::info!("working in {}", workdir.path().display());
+
+    let power = config.power;
+    let mut settings = server::Config::default()
+        .executor(executor())
+        .isolation(match config.isolation {
+            Isolation::None => ext::Isolation::None,
+            Isolation::Process => ext::Isolation::Process,
+            Isolation::Sandbox => ext::Isolation::Sandbox,
+        })
+        .fetch(server::HttpFetch::default())
+        .on_halt(move || halt(power, &halted));
+    if let Some(password) = password {
+        settings = settings.password(password);
+    }
+    settings = match config.ssh {
+        Ssh::Builtin => settings.ssh(BuiltinSsh::new(workdir.path())?),
+        Ssh::System => settings.ssh(LocalSshd::new(ssh_gate::default_port())),
+        Ssh::Off => settings,
+    };
+    Ok(Server::new(workdir, settings)?)
+}
+
+/// On Linux, commands have a supervisor: nothing that they start outlives them, or this process.
+fn executor() -> Executor {
+    let config = exec::Config::default();
+    Executor::new(if cfg!(target_os = "linux") {
+        config.launcher(Launcher::this_program())
+    } else {
+        config
+    })
+}
+
+fn halt(power: Power, halted: &CancellationToken) {
+    if power != Power::Stay {
+        match machine::power(power) {
+            Ok(()) => return,
+            Err(error) => tracing::error!("cannot {power:?} the machine: {error}"),
+        }
+    }
+    halted.cancel();
+}
+
+/// The SSH server inside this process.
+struct BuiltinSsh {
+    server: ssh::Server,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl BuiltinSsh {
+    fn new(workdir: &std::path::Path) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        Ok(Self {
+            server: ssh::Server::new(ssh::Config::new(workdir))?,
+            connections: TaskTracker::new(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+}
+
+#[async_trait]
+impl SshTarget for BuiltinSsh {
+    async fn authorize(&self, user: &str, line: &str) -> Result<(), SshError> {
+        Ok(self.server.keys().authorize(user, line)?)
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn SshConnection>> {
+        let (ours, theirs) = tokio::io::duplex(TUNNEL_BYTES);
+        let (server, stop) = (self.server.clone(), self.stop.child_token());
+        self.connections.spawn(async move {
+            if let Err(error) = server.serve_connection(theirs, stop).await {
+                tracing::info!("ssh: {error}");
+            }
+        });
+        Ok(Box::new(ours))
+    }
+}

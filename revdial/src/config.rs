@@ -112,8 +112,8 @@ impl DialerConfig {
 
     /// How many connections to keep ready, so that a dial costs no round trip; none by default.
     ///
-    /// Go listeners take part without knowing. Each connection costs both sides what an idle one costs, about 20 KiB
-    /// here with TLS. After a pick-up failed, the stock is filled up again after 1 s, then 2 s and so on up to 30 s.
+    /// Go listeners take part without knowing. Each connection costs both sides what an idle one of its transport
+    /// costs. After a pick-up failed, the stock is filled up again after 1 s, then 2 s and so on up to 30 s.
     #[must_use]
     pub fn warm(mut self, connections: usize) -> Self {
         self.warm = connections;

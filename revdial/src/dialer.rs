@@ -20,6 +20,9 @@ use crate::task::Task;
 /// Read at a time from a control connection. Its lines are a `pickup-failed` now and then; the buffer is there all the time.
 const READ_BYTES: usize = 256;
 
+/// A limit that no dial reaches, and no clock ends at.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Dials the worker at the other end of a control connection: the coordinator's end of a session.
 ///
 /// Made by a [`FrontDoor`](crate::FrontDoor), or by [`Dialer::new`] over any stream. Clones share the session. It ends when the last clone is dropped,
@@ -273,9 +276,7 @@ impl Session {
         if let Some(end) = &state.end {
             return Err(DialError::Closed(end.clone()));
         }
-        let deadline = now
-            .checked_add(limit)
-            .ok_or(DialError::TimedOut { limit })?;
+        let deadline = now + limit.min(FOR_EVER);
         let dial = state
             .core
             .dial(now, deadline)

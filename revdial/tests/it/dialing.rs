@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use revdial::proto::{DialerId, Message, PickupPath};
+use revdial::proto::{DialerCore, DialerEvent, DialerId, Message, PickupPath};
 use revdial::{
     ConfigError, Connection, DialError, Dialer, DialerConfig, NewDialerError, PickupRegistry,
     SessionEnd,
@@ -196,6 +196,35 @@ async fn a_dial_dropped_before_its_request_was_sent_sends_none() {
     let said = session.said().await;
     assert_eq!(said.matches("conn-ready").count(), 2, "{said}");
     drop((first, second));
+}
+
+#[test]
+fn a_dial_cancelled_before_its_request_was_sent_is_not_counted_on() {
+    let now = std::time::Instant::now();
+    let config = DialerConfig::default();
+    let mut core: DialerCore<()> = DialerCore::new(&PickupPath::default(), &id(), config, now);
+    let waiting = core.dial(now, now + SECOND).unwrap();
+    while core.poll_transmit().is_some() {}
+    let unsent = core.dial(now, now + SECOND).unwrap();
+    core.cancel(unsent);
+    assert!(!core.wants_transmit());
+    // The one pick-up that was asked for fails, and with it the one dial.
+    let failed = Message::PickupFailed {
+        conn_path: None,
+        error: "no".into(),
+    };
+    core.receive(&failed.encode(), now).unwrap();
+    let Some(DialerEvent::Failed { dial, .. }) = core.poll_event() else {
+        panic!("it waits on");
+    };
+    assert_eq!(dial, waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_without_end_is_none() {
+    let session = Session::begin(DialerConfig::default());
+    let dialing = timeout(3600 * SECOND, session.dialer.dial_within(Duration::MAX));
+    assert!(dialing.await.is_err(), "it still waits");
 }
 
 #[tokio::test(start_paused = true)]

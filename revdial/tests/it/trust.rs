@@ -75,6 +75,22 @@ async fn anyone_is_believed_when_told_so() {
 }
 
 #[test]
+fn suites_with_aes_128_come_first_and_none_is_lost() {
+    let config = Trust::Anyone.client_config(provider()).unwrap();
+    let suites = &config.crypto_provider().cipher_suites;
+    let names: Vec<_> = suites
+        .iter()
+        .map(|suite| format!("{:?}", suite.suite()))
+        .collect();
+    let aes_128 = names
+        .iter()
+        .take_while(|name| name.contains("AES_128"))
+        .count();
+    assert_eq!(aes_128, 3, "{names:?}");
+    assert_eq!(names.len(), provider().cipher_suites.len());
+}
+
+#[test]
 fn a_file_without_a_certificate_is_refused() {
     let key = certificate().signing_key.serialize_pem();
     for no_certificate in [&b""[..], b"localhost\n", key.as_bytes()] {

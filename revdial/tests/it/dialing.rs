@@ -323,6 +323,17 @@ async fn a_warm_stock_does_not_press_a_listener_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pick_ups_that_fail_together_count_as_one_failure() {
+    let mut session = Session::begin(DialerConfig::default().warm(3));
+    session.said().await;
+    for _ in 0..3 {
+        session.pick_up_failed().await;
+    }
+    sleep(SECOND + SECOND / 10).await;
+    assert_eq!(session.said().await.matches("conn-ready").count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_the_warm_stock_does_not_fail_a_dial_that_has_its_own_request() {
     let mut session = Session::begin(DialerConfig::default().warm(1));
     session.said().await;

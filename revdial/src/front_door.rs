@@ -111,7 +111,7 @@ pub enum AcceptError {
     PeerClosed,
     /// The request was not whole in time.
     TimedOut,
-    /// The request's head is not HTTP, or too large.
+    /// The request's head is not HTTP, or too large; the peer has been told.
     Head(HeadError),
     /// [`FrontDoorConfig::max_heads`] other requests are being read.
     Busy,
@@ -243,13 +243,19 @@ impl FrontDoor {
                     Err(_) => Err(AcceptError::Refused(Refusal::UNKNOWN_DIALER)),
                 }
             }
-            Err(AcceptError::Refused(refusal)) => {
-                reply(&mut io, &refusal.encode()).await?;
-                // A peer that is gone cannot be told, which is no loss.
-                let _ = timeout(REPLY_LIMIT, io.shutdown()).await;
-                Err(AcceptError::Refused(refusal))
+            Err(error) => {
+                let refusal = match &error {
+                    AcceptError::Refused(refusal) => Some(refusal),
+                    AcceptError::Head(_) => Some(&Refusal::MALFORMED),
+                    _ => None,
+                };
+                if let Some(refusal) = refusal {
+                    reply(&mut io, &refusal.encode()).await?;
+                    // A peer that is gone cannot be told, which is no loss.
+                    let _ = timeout(REPLY_LIMIT, io.shutdown()).await;
+                }
+                Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 

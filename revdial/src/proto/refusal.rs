@@ -27,6 +27,9 @@ impl Refusal {
     /// The pick-up is for a dialer that does not exist, or no longer.
     pub const UNKNOWN_DIALER: Self = Self::fixed(400, "unknown dialer\n");
 
+    /// The request has a path of revdial's, and no head that can be read.
+    pub const MALFORMED: Self = Self::fixed(400, "malformed request\n");
+
     pub(crate) const NO_HOST: Self =
         Self::fixed(400, "400 Bad Request: missing required Host header");
     pub(crate) const BODY: Self = Self::fixed(400, "unexpected request body\n");

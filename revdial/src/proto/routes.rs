@@ -144,7 +144,7 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`HeadError`]: a path is revdial's, but the head is not one. There is no reply to it.
+    /// [`HeadError`]: a path is revdial's, but the head is not one; answer with [`Refusal::MALFORMED`].
     pub fn route(&self, received: &[u8], is_tls: bool) -> Result<Routed, HeadError> {
         let Some(path) = RequestHead::peek_path(received) else {
             // A first line that is so long is none of ours.

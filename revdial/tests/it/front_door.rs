@@ -214,10 +214,16 @@ async fn slow_endless_and_broken_heads_are_given_up() {
         "GET /reverse HTTP/1.1\r\nno colon\r\n\r\n".to_owned(),
         "GET /reverse HTTP/1.1\r\n folded\r\n\r\n".to_owned(),
     ] {
-        let (accepted, _peer) = accept(&door, &head).await;
+        let (accepted, mut peer) = accept(&door, &head).await;
         assert!(
             matches!(accepted, Err(AcceptError::Head(_))),
             "{head:?}: {accepted:?}"
+        );
+        let mut reply = String::new();
+        peer.read_to_string(&mut reply).await.unwrap();
+        assert!(
+            reply.starts_with("HTTP/1.1 400 ") && reply.ends_with("malformed request\n"),
+            "{reply}"
         );
     }
     let (mut peer, io) = duplex(64);

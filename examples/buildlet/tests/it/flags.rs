@@ -117,3 +117,19 @@ fn a_missing_key_says_how_to_get_one() {
     assert_eq!(done.status.code(), Some(1));
     assert!(stderr(&done).contains("genbuilderkey"), "{}", stderr(&done));
 }
+
+#[test]
+fn the_settings_to_begin_with_are_understood() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/buildlet.toml");
+    let done = buildlet()
+        .args(["--config", file, "--once", "--insecure"])
+        .env("GO_BUILD_KEY_PATH", "/does/not/exist")
+        .output()
+        .unwrap();
+    // It gets as far as the key, with the host type of the file.
+    assert!(
+        stderr(&done).contains("no key for the host type host-linux-bookworm"),
+        "{}",
+        stderr(&done)
+    );
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use super::isolate::Setup;
+#[cfg(unix)]
 use super::start::Start;
 use crate::types::ext::{Isolation, Network};
 
@@ -130,6 +131,7 @@ impl Command {
         self
     }
 
+    #[cfg(unix)]
     pub(super) fn into_start(self) -> Start {
         Start {
             program: self.program,

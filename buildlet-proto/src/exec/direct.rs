@@ -163,6 +163,9 @@ impl Target {
     /// Kills the rest of a command that ended, and reaps it.
     fn finish(&self, mut child: Child, sweep: Sweep) -> Gone {
         let mut gone = Gone::default();
+        // Elsewhere nothing but the group can be found.
+        #[cfg(not(target_os = "linux"))]
+        let _ = sweep;
         #[cfg(target_os = "linux")]
         if sweep == Sweep::Everything {
             let killed = self.family.kill(super::watch::KILL_LIMIT);

@@ -1,24 +1,27 @@
 use std::error::Error;
 use std::fmt;
-use std::future::poll_fn;
-use std::io::{self, PipeWriter};
+use std::io;
+#[cfg(unix)]
+use std::io::PipeWriter;
 use std::path::PathBuf;
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
+#[cfg(unix)]
+use tokio::{net::unix::pipe, sync::mpsc};
+#[cfg(unix)]
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::direct::Direct;
 #[cfg(target_os = "linux")]
 use super::supervisor::{Started, Supervisors};
-use super::watch::{Bounds, Parent, Watch};
-use super::{Command, Enforcement, Launcher, Outcome};
+use super::{Command, Enforcement, Launcher, Running};
+#[cfg(unix)]
+use super::{
+    direct::Direct,
+    watch::{Bounds, Parent, Watch},
+};
+#[cfg(unix)]
 use crate::types::ext::{Isolation, Mechanism, Network};
 
 /// Runs commands.
@@ -170,6 +173,22 @@ impl Executor {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn spawn(&self, command: Command) -> Result<Running, SpawnError> {
+        #[cfg(unix)]
+        return self.run(command).await;
+        #[cfg(not(unix))]
+        Err(SpawnError::Resources(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "commands such as {} are run on Unix alone",
+                command.program().display()
+            ),
+        )))
+    }
+}
+
+#[cfg(unix)]
+impl Executor {
+    async fn run(&self, command: Command) -> Result<Running, SpawnError> {
         let (reader, writer) = io::pipe().map_err(SpawnError::Resources)?;
         let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(SpawnError::Resources)?;
         let bounds = Bounds {
@@ -187,12 +206,7 @@ impl Executor {
         let kill = CancellationToken::new();
         let watch = Watch::new(parent, reader, sender, bounds);
         let task = tokio::spawn(watch.run(kill.clone(), enforced.clone()));
-        Ok(Running {
-            enforced,
-            chunks,
-            kill,
-            end: End::Coming(AbortOnDropHandle::new(task)),
-        })
+        Ok(Running::new(task, chunks, kill, enforced))
     }
 
     async fn start(&self, command: Command, output: PipeWriter) -> Result<Begun, SpawnError> {
@@ -220,12 +234,14 @@ impl Executor {
     }
 }
 
+#[cfg(unix)]
 enum Begun {
     Running(Parent, Enforcement),
     Failed(String, Enforcement),
 }
 
 /// What a command gets that this process starts itself.
+#[cfg(unix)]
 fn without_launcher(command: &Command) -> Enforcement {
     const REASON: &str = "needs a launcher";
     let mut enforced = Enforcement::new(command.isolation);
@@ -250,79 +266,4 @@ fn without_launcher(command: &Command) -> Enforcement {
         enforced.miss(Mechanism::NetworkOff, REASON);
     }
     enforced
-}
-
-/// A command that runs.
-///
-/// Dropping it kills the command and all that it started.
-#[derive(Debug)]
-pub struct Running {
-    enforced: Enforcement,
-    chunks: mpsc::Receiver<Bytes>,
-    kill: CancellationToken,
-    end: End,
-}
-
-#[derive(Debug)]
-enum End {
-    Coming(AbortOnDropHandle<Outcome>),
-    Here(Outcome),
-}
-
-impl Running {
-    /// A command that could not be started.
-    fn failed(text: String, enforced: Enforcement) -> Self {
-        let (_, chunks) = mpsc::channel(1);
-        Self {
-            enforced: enforced.clone(),
-            chunks,
-            kill: CancellationToken::new(),
-            end: End::Here(Outcome::failed(text, enforced)),
-        }
-    }
-
-    /// What keeps the command from the rest of the machine.
-    #[must_use]
-    pub fn enforced(&self) -> &Enforcement {
-        &self.enforced
-    }
-
-    /// The next piece of what the command writes to its standard output and standard error, in the order in which it writes; `None`
-    /// at the end. Who does not ask makes the command wait, once the queue is full.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost.
-    pub async fn chunk(&mut self) -> Option<Bytes> {
-        poll_fn(|cx| self.poll_chunk(cx)).await
-    }
-
-    /// As [`chunk`](Self::chunk), for bodies and streams.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.chunks.poll_recv(cx)
-    }
-
-    /// Ends the command and all that it started; [`wait`](Self::wait) tells when that is done.
-    pub fn kill(&self) {
-        self.kill.cancel();
-    }
-
-    /// Waits for the end of the command and of its output; output that was not asked for yet is thrown away.
-    ///
-    /// Call it when [`chunk`](Self::chunk) gave `None`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future kills the command.
-    pub async fn wait(mut self) -> Outcome {
-        while self.chunk().await.is_some() {}
-        match self.end {
-            End::Here(outcome) => outcome,
-            End::Coming(task) => match task.await {
-                Ok(outcome) => outcome,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Outcome::failed("the runtime was shut down", self.enforced),
-            },
-        }
-    }
 }

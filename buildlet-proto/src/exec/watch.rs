@@ -18,6 +18,7 @@ use crate::types::ProcessState;
 use crate::types::ext::{LimitHit, Usage};
 
 /// How long killing is tried before what cannot be killed is left behind.
+#[cfg(target_os = "linux")]
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How long the parent of a command is waited for in all when everything is to be killed: its own attempts and some time to tell.
 const GIVE_UP: Duration = Duration::from_secs(12);

@@ -24,9 +24,11 @@ pub use self::dir_entry::{DirEntry, ParseDirEntryError};
 pub use self::env::{EnvList, EnvStyle, windows_path};
 pub use self::exec_request::ExecRequest;
 pub use self::file_mode::{FileMode, ParseFileModeError};
-pub use self::form::{Form, FormError};
 #[cfg(feature = "exec")]
-pub(crate) use self::form::{os_bytes, os_string};
+pub(crate) use self::form::os_bytes;
+#[cfg(all(feature = "exec", unix))]
+pub(crate) use self::form::os_string;
+pub use self::form::{Form, FormError};
 pub use self::list_request::ListRequest;
 #[cfg(feature = "exec")]
 pub(crate) use self::path::clean_native;

@@ -299,9 +299,9 @@ async fn limits_of_memory_and_tasks_hold_or_are_missing() {
 async fn a_fork_bomb_is_ended() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("pid");
-    // At most some hundred at a time, each ending when it has started two.
+    // Some hundred processes, each of which ends when it has started two.
     let script = format!(
-        "cat >bomb <<'END'\n[ $1 -gt 7 ] && exec sleep 1000\nsh bomb $(($1+1)) &\nsh bomb $(($1+1)) &\nEND\n\
+        "cat >bomb <<'END'\n[ $1 -gt 5 ] && exec sleep 1000\nsh bomb $(($1+1)) &\nsh bomb $(($1+1)) &\nEND\n\
          sh bomb 0; echo $$ >{}; exec sleep 1000",
         file.display()
     );

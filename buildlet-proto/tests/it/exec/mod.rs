@@ -5,6 +5,7 @@ mod run;
 mod supervisor;
 mod tree;
 mod vectors;
+mod workplace;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

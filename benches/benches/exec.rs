@@ -1,0 +1,62 @@
+//! What a command costs: `/bin/true` from call to result, beside a bare spawn by tokio.
+
+use std::process::{ExitCode, Stdio};
+
+use buildlet_proto::exec::{self, Command, Config, Executor, Isolation, Launcher};
+use criterion::{Criterion, criterion_group};
+use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Runtime;
+
+/// The same with nothing around it: a child whose output is read to its end.
+async fn bare() {
+    let mut child = tokio::process::Command::new("/bin/true")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("true starts");
+    let mut output = Vec::new();
+    let mut pipe = child.stdout.take().expect("it is piped");
+    pipe.read_to_end(&mut output)
+        .await
+        .expect("a pipe can be read");
+    assert!(child.wait().await.expect("it ends").success());
+}
+
+async fn with(executor: &Executor, isolation: Isolation) {
+    let command = Command::new("/bin/true").isolation(isolation);
+    let running = executor.spawn(command).await.expect("supervisors start");
+    assert!(running.wait().await.state.is_success());
+}
+
+fn run_true(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("the runtime starts");
+    let direct = Executor::default();
+    let supervised = Executor::new(Config::default().launcher(Launcher::this_program()));
+    let mut group = c.benchmark_group("exec/true");
+    group.bench_function("bare", |b| b.iter(|| runtime.block_on(bare())));
+    for (name, executor, isolation) in [
+        ("direct", &direct, Isolation::None),
+        ("supervised", &supervised, Isolation::None),
+        ("process", &supervised, Isolation::Process),
+        ("sandbox", &supervised, Isolation::Sandbox),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| runtime.block_on(with(executor, isolation)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, run_true);
+
+fn main() -> ExitCode {
+    // Supervisors are this program.
+    if let Some(code) = exec::supervise_if_asked() {
+        return code;
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    ExitCode::SUCCESS
+}

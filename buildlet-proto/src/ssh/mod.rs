@@ -38,6 +38,8 @@
 //! | variables a channel | 64, of 32 KiB in all |
 //! | open files of one `sftp` | 128 |
 
+#[cfg(feature = "server")]
+mod built_in;
 mod config;
 mod connection;
 mod group;
@@ -51,6 +53,8 @@ mod server;
 mod session;
 mod sftp;
 
+#[cfg(feature = "server")]
+pub use crate::ssh::built_in::BuiltIn;
 pub use crate::ssh::config::{Config, ConfigError};
 pub use crate::ssh::host_key::{HostKey, HostKeyError};
 pub use crate::ssh::keys::{AuthorizedKeys, KeyError};

@@ -501,3 +501,163 @@ fn bytes_of(path: &Path) -> Vec<u8> {
 fn bytes_of(path: &Path) -> Vec<u8> {
     path.to_string_lossy().replace('\\', "/").into_bytes()
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const SECRET: &str = "nobody may read or change this";
+
+    /// A name that no list may show.
+    const HIDDEN: &str = "hidden-file";
+
+    /// A work directory with ways out of it, and what lies outside.
+    fn folders() -> (TempDir, TempDir) {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret"), SECRET).unwrap();
+        fs::write(outside.path().join(HIDDEN), "").unwrap();
+        fs::create_dir_all(inside.path().join("dir/deep")).unwrap();
+        fs::write(inside.path().join("dir/file"), "mine").unwrap();
+        symlink(outside.path(), inside.path().join("absolute")).unwrap();
+        symlink(
+            outside.path().join("secret"),
+            inside.path().join("dir/secret"),
+        )
+        .unwrap();
+        let up =
+            Path::new("../../../../../../../..").join(outside.path().strip_prefix("/").unwrap());
+        symlink(up, inside.path().join("relative")).unwrap();
+        symlink("..", inside.path().join("parent")).unwrap();
+        symlink("loop", inside.path().join("loop")).unwrap();
+        symlink("dir", inside.path().join("good")).unwrap();
+        (inside, outside)
+    }
+
+    /// A packet of this kind: a number, strings, and bytes behind them.
+    fn packet(kind: u8, strings: &[&[u8]], tail: &[u8]) -> Vec<u8> {
+        let mut packet = vec![kind, 0, 0, 0, 1];
+        for string in strings {
+            packet.extend(u32::try_from(string.len()).unwrap().to_be_bytes());
+            packet.extend(*string);
+        }
+        packet.extend(tail);
+        packet
+    }
+
+    /// A path as an attacker composes it of what there is: `%IN` and `%OUT` are the two directories.
+    fn paths() -> impl Strategy<Value = String> {
+        let part = prop::sample::select(vec![
+            "..", "..", ".", "", "dir", "deep", "file", "absolute", "relative", "parent", "loop",
+            "good", "secret", "new", "%IN", "%OUT",
+        ]);
+        let start = prop::sample::select(vec!["", "", "/", "%IN/", "%OUT/", "//"]);
+        (start, prop::collection::vec(part, 0..7))
+            .prop_map(|(start, parts)| format!("{start}{}", parts.join("/")))
+    }
+
+    #[test]
+    fn what_is_inside_is_reached_by_any_path() {
+        let (inside, _outside) = folders();
+        let mut files = Files::open(inside.path()).unwrap();
+        let absolute = format!("{}/good/file", inside.path().display());
+        for path in [
+            "dir/file",
+            "good/file",
+            "dir/../dir/./file",
+            "good/deep/../file",
+            &absolute,
+        ] {
+            let opened = files
+                .answer(&packet(3, &[path.as_bytes()], &[0, 0, 0, 1, 0, 0, 0, 0]))
+                .unwrap();
+            assert_eq!(
+                opened[4],
+                102,
+                "{path}: {}",
+                String::from_utf8_lossy(&opened)
+            );
+            let read = files
+                .answer(&packet(
+                    5,
+                    &[&opened[13..]],
+                    &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+                ))
+                .unwrap();
+            assert!(contains(&read, b"mine"), "{path}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+        #[test]
+        fn no_sequence_of_requests_touches_what_is_outside(steps in prop::collection::vec((0..14_u8, paths(), paths()), 1..12)) {
+            let (inside, outside) = folders();
+            let mut files = Files::open(inside.path()).unwrap();
+            let before = outside.path().metadata().unwrap().permissions();
+            for (step, one, two) in steps {
+                let fill = |path: String| path.replace("%IN", inside.path().to_str().unwrap()).replace("%OUT", outside.path().to_str().unwrap()).into_bytes();
+                let (one, two) = (fill(one), fill(two));
+                let none = &[0; 4][..];
+                // Size 3, mode 0777, and a time.
+                let all = [&13_u32.to_be_bytes()[..], &3_u64.to_be_bytes(), &0o777_u32.to_be_bytes(), &[0; 8]].concat();
+                let request = match step {
+                    0 => packet(3, &[&one], &[0, 0, 0, 1, 0, 0, 0, 0]),
+                    1 => packet(3, &[&one], &[0, 0, 0, 2 | 8 | 16, 0, 0, 0, 0]),
+                    2 => packet(3, &[&one], &[0, 0, 0, 2 | 4, 0, 0, 0, 0]),
+                    3 => packet(7, &[&one], &[]),
+                    4 => packet(9, &[&one], &all),
+                    5 => packet(11, &[&one], &[]),
+                    6 => packet(13, &[&one], &[]),
+                    7 => packet(14, &[&one], none),
+                    8 => packet(15, &[&one], &[]),
+                    9 => packet(17, &[&one], &[]),
+                    10 => packet(18, &[&one, &two], &[]),
+                    11 => packet(200, &[b"posix-rename@openssh.com", &one, &two], &[]),
+                    12 => packet(20, &[&one, &two], &[]),
+                    _ => packet(16, &[&one], &[]),
+                };
+                let reply = files.answer(&request).unwrap();
+                prop_assert!(!contains(&reply, SECRET.as_bytes()));
+                // Whatever could be opened is read, written over and listed.
+                if let [_, _, _, _, 102, ..] = reply[..] {
+                    let handle = &reply[13..];
+                    let read = files.answer(&packet(5, &[handle], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0])).unwrap();
+                    prop_assert!(!contains(&read, SECRET.as_bytes()));
+                    let mut overwrite = packet(6, &[handle], &[0; 8]);
+                    overwrite.extend([0, 0, 0, 4]);
+                    overwrite.extend(b"evil");
+                    files.answer(&overwrite).unwrap();
+                    let listed = files.answer(&packet(12, &[handle], &[])).unwrap();
+                    prop_assert!(!contains(&listed, HIDDEN.as_bytes()));
+                }
+                if step == 13 && let [_, _, _, _, 104, ..] = reply[..] {
+                    prop_assert!(reply[17..].starts_with(inside.path().as_os_str().as_encoded_bytes()));
+                }
+            }
+            prop_assert_eq!(fs::read_to_string(outside.path().join("secret")).unwrap(), SECRET);
+            prop_assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 2);
+            prop_assert_eq!(outside.path().metadata().unwrap().permissions(), before);
+        }
+
+        #[test]
+        fn no_packet_panics(packets in prop::collection::vec((0_u8..22, prop::collection::vec(any::<u8>(), 0..64)), 0..20)) {
+            let (inside, _outside) = folders();
+            let mut files = Files::open(inside.path()).unwrap();
+            for (kind, rest) in packets {
+                let _ = files.answer(&[&[kind][..], &rest].concat());
+            }
+        }
+    }
+
+    fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+        haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
+    }
+}

@@ -67,9 +67,7 @@ impl Host {
 
     /// A connection that has not logged in.
     pub(crate) async fn connect(&self) -> Result<Handle<Client>, russh::Error> {
-        let client = Client {
-            host_key: self.server.host_key().to_owned(),
-        };
+        let client = Client::of(&self.server);
         russh::client::connect(Arc::default(), self.address, client).await
     }
 
@@ -93,9 +91,7 @@ impl Host {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let client = Client {
-            host_key: self.server.host_key().to_owned(),
-        };
+        let client = Client::of(&self.server);
         let mut handle = russh::client::connect_stream(Arc::default(), io, client)
             .await
             .unwrap();
@@ -141,6 +137,14 @@ pub(crate) async fn offer(
 /// Takes no other host for the test's own.
 pub(crate) struct Client {
     host_key: String,
+}
+
+impl Client {
+    pub(crate) fn of(server: &Server) -> Self {
+        Self {
+            host_key: server.host_key().to_owned(),
+        }
+    }
 }
 
 impl russh::client::Handler for Client {

@@ -21,8 +21,9 @@ const REFILL_DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) has come.
 ///
 /// A dial asks for one pick-up, and any pick-up serves any dial. One that comes when nobody waits is stocked, for
-/// [`DialerConfig::stock_age`]. A `pickup-failed` ends the oldest dial if there are now fewer pick-ups on their way than dials that wait
-/// for one; otherwise it belongs to a dial that gave up, and is forgotten.
+/// [`DialerConfig::stock_age`]. A `pickup-failed` does not say whose it is. If as many pick-ups are on their way still as dials wait, it
+/// belongs to a dial that gave up, and is forgotten. Otherwise it ends the oldest dial; but if a connection was picked up not long ago, the
+/// failure may be that one's, whose `101` the listener never saw: then that dial asks once more, and the next failure ends it.
 pub struct DialerCore<C> {
     config: DialerConfig,
     conn_ready: Bytes,
@@ -34,6 +35,8 @@ pub struct DialerCore<C> {
     stock: VecDeque<Stocked<C>>,
     /// Until when each pick-up that was asked for is counted on.
     in_flight: VecDeque<Instant>,
+    /// Until when a failure may be that of a connection which did come.
+    doubt_until: Option<Instant>,
     refill: Refill,
 
     /// Requests for pick-ups that are still to be sent.
@@ -92,6 +95,8 @@ pub struct TooManyDials;
 struct Waiting {
     dial: DialId,
     deadline: Instant,
+    /// A failure that may have been another's was passed over.
+    asked_again: bool,
 }
 
 struct Stocked<C> {
@@ -126,6 +131,7 @@ impl<C> DialerCore<C> {
             next_dial: 0,
             stock: VecDeque::new(),
             in_flight: VecDeque::new(),
+            doubt_until: None,
             refill: Refill::Now,
             unsent: 0,
             keep_alive_unsent: true,
@@ -158,7 +164,11 @@ impl<C> DialerCore<C> {
         }
         let dial = DialId(self.next_dial);
         self.next_dial += 1;
-        self.waiting.push_back(Waiting { dial, deadline });
+        self.waiting.push_back(Waiting {
+            dial,
+            deadline,
+            asked_again: false,
+        });
         self.ask(now);
         Ok(dial)
     }
@@ -178,6 +188,7 @@ impl<C> DialerCore<C> {
     /// A connection was picked up.
     pub fn picked_up(&mut self, conn: C, now: Instant) {
         self.in_flight.pop_front();
+        self.doubt_until = Some(now + PICKUP_LIMIT);
         self.refill = Refill::Now;
         self.give(conn, now);
         self.refill(now);
@@ -312,11 +323,18 @@ impl<C> DialerCore<C> {
 
     fn pickup_failed(&mut self, error: String, now: Instant) {
         self.in_flight.pop_front();
+        let is_doubtful = self.doubt_until.is_some_and(|until| until > now);
         if self.waiting.len() > self.in_flight.len()
-            && let Some(Waiting { dial, .. }) = self.waiting.pop_front()
+            && let Some(oldest) = self.waiting.front_mut()
         {
-            let failure = DialFailure::PickupFailed { error };
-            self.events.push_back(DialerEvent::Failed { dial, failure });
+            if is_doubtful && !std::mem::replace(&mut oldest.asked_again, true) {
+                self.ask(now);
+            } else {
+                let failure = DialFailure::PickupFailed { error };
+                let dial = oldest.dial;
+                self.waiting.pop_front();
+                self.events.push_back(DialerEvent::Failed { dial, failure });
+            }
         }
         let (first, most) = REFILL_DELAY;
         let delay = match self.refill {

@@ -248,6 +248,42 @@ async fn a_failure_meant_for_a_dial_that_gave_up_harms_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_may_be_that_of_the_connection_before_is_asked_about() {
+    let mut session = Session::begin(DialerConfig::default());
+    let first = session.dial();
+    session.said().await;
+    drop(session.pick_up());
+    first.await.unwrap().unwrap();
+    // The listener did not see the `101`, and says so after the next dial has begun.
+    let second = session.dial();
+    session.said().await;
+    session.pick_up_failed().await;
+    assert_eq!(session.said().await, conn_ready() + KEEP_ALIVE);
+    assert!(!second.is_finished());
+    let mut theirs = session.pick_up();
+    assert!(are_joined(&mut second.await.unwrap().unwrap(), &mut theirs).await);
+
+    // Twice is no doubt, and nor is a connection of long ago.
+    let third = session.dial();
+    session.said().await;
+    session.pick_up_failed().await;
+    session.said().await;
+    session.pick_up_failed().await;
+    assert!(matches!(
+        third.await.unwrap(),
+        Err(DialError::PickupFailed { .. })
+    ));
+    sleep(30 * SECOND).await;
+    let fourth = session.dial();
+    session.said().await;
+    session.pick_up_failed().await;
+    assert!(matches!(
+        fourth.await.unwrap(),
+        Err(DialError::PickupFailed { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn surplus_connections_are_kept_up_to_a_number_and_an_age() {
     let session = Session::begin(DialerConfig::default().max_stock(2).stock_age(60 * SECOND));
     let mut theirs = [session.pick_up(), session.pick_up(), session.pick_up()];

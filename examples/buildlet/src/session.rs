@@ -1,21 +1,14 @@
-use std::io;
-
 use anyhow::Context as _;
-use async_trait::async_trait;
 use buildlet_proto::exec::{self, Executor, Launcher};
-use buildlet_proto::server::{self, LocalSshd, Server, SshConnection, SshError, SshTarget};
+use buildlet_proto::server::{self, LocalSshd, Server};
 use buildlet_proto::types::ext;
 use buildlet_proto::workdir::Workdir;
 use buildlet_proto::{ssh, ssh_gate};
 use tokio::task::spawn_blocking;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{Config, Isolation, Power, Ssh};
 use crate::machine;
-
-/// How much of an SSH connection may be under way between the tunnel and the server, each way.
-const TUNNEL_BYTES: usize = 64 << 10;
 
 /// Opens the work directory, and makes the server for it. `halted` is cancelled a second after somebody posted `/halt`, unless that
 /// is to power the machine off.
@@ -52,7 +45,10 @@ pub(crate) async fn start(
         settings = settings.password(password);
     }
     settings = match config.ssh {
-        Ssh::Builtin => settings.ssh(BuiltinSsh::new(workdir.path())?),
+        Ssh::Builtin => {
+            let server = ssh::Server::new(ssh::Config::new(workdir.path()))?;
+            settings.ssh(ssh::BuiltIn::new(server))
+        }
         Ssh::System => settings.ssh(LocalSshd::new(ssh_gate::default_port())),
         Ssh::Off => settings,
     };
@@ -77,42 +73,4 @@ fn halt(power: Power, halted: &CancellationToken) {
         }
     }
     halted.cancel();
-}
-
-/// The SSH server inside this process.
-struct BuiltinSsh {
-    server: ssh::Server,
-    connections: TaskTracker,
-    stop: CancellationToken,
-    _stop_on_drop: DropGuard,
-}
-
-impl BuiltinSsh {
-    fn new(workdir: &std::path::Path) -> anyhow::Result<Self> {
-        let stop = CancellationToken::new();
-        Ok(Self {
-            server: ssh::Server::new(ssh::Config::new(workdir))?,
-            connections: TaskTracker::new(),
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-        })
-    }
-}
-
-#[async_trait]
-impl SshTarget for BuiltinSsh {
-    async fn authorize(&self, user: &str, line: &str) -> Result<(), SshError> {
-        Ok(self.server.keys().authorize(user, line)?)
-    }
-
-    async fn connect(&self) -> io::Result<Box<dyn SshConnection>> {
-        let (ours, theirs) = tokio::io::duplex(TUNNEL_BYTES);
-        let (server, stop) = (self.server.clone(), self.stop.child_token());
-        self.connections.spawn(async move {
-            if let Err(error) = server.serve_connection(theirs, stop).await {
-                tracing::info!("ssh: {error}");
-            }
-        });
-        Ok(Box::new(ours))
-    }
 }

@@ -25,6 +25,7 @@ pub struct Workplace {
     workdir: PathBuf,
     own: EnvList,
     os: String,
+    sandbox: Sandbox,
     /// `GOROOT_BOOTSTRAP`, decided when it is first needed.
     bootstrap: OnceLock<OsString>,
 }
@@ -59,6 +60,7 @@ impl Workplace {
             workdir,
             own: list,
             os: native_os().to_owned(),
+            sandbox: Sandbox::default(),
             bootstrap: OnceLock::new(),
         }
     }
@@ -68,6 +70,14 @@ impl Workplace {
     #[must_use]
     pub fn os(mut self, name: impl Into<String>) -> Self {
         self.os = name.into();
+        self
+    }
+
+    /// What commands on level [`Isolation::Sandbox`](super::Isolation::Sandbox) may write beside the work directory, and what they do not see:
+    /// key files, for instance. [`Sandbox::default`] unless set.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = sandbox;
         self
     }
 
@@ -112,7 +122,7 @@ impl Workplace {
             .dir(dir)
             .envs(env.into_entries())
             .isolation(request.isolation_level().unwrap_or_default())
-            .sandbox(Sandbox::default().writable(&self.workdir))
+            .sandbox(self.sandbox.clone().writable(&self.workdir))
             .network(network);
         if let Some(limit) = request.time_limit() {
             command = command.timeout(limit);

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use buildlet_proto::exec::{
     Command, Config, Enforcement, Executor, Isolation, Launcher, Limits, Network, Sandbox,
-    SpawnError,
+    SpawnError, Workplace,
 };
-use buildlet_proto::types::ProcessState;
 use buildlet_proto::types::ext::{LimitHit, Mechanism};
+use buildlet_proto::types::{ExecRequest, ProcessState};
 
 use super::supervisor::{config, program_args};
 use super::{is_alive, pid_in, read_until, run, sh};
@@ -182,6 +182,32 @@ async fn secrets_can_be_hidden() {
     assert_eq!(output, "end\n");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), "secret\n");
     assert!(dir.join("other").exists());
+}
+
+#[tokio::test]
+async fn a_workplace_has_its_work_directory_and_its_secrets() {
+    let scratch = tempfile::tempdir().unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let key = secrets.path().join("key");
+    std::fs::write(&key, "secret\n").unwrap();
+    let own = [("PATH".into(), "/usr/bin:/bin".into())];
+    let workplace = Workplace::new(scratch.path(), own).sandbox(Sandbox::read_only().hidden(&key));
+    let script = format!(
+        "echo x >here && cat here; cat {0}; (echo x >{0}.new) 2>/dev/null && echo could",
+        key.display()
+    );
+    let request = ExecRequest::new("sh")
+        .system_level(true)
+        .args(["-c", script.as_str()])
+        .isolation(Isolation::Sandbox);
+    let command = workplace.command(&request).unwrap();
+    let (output, outcome) = run(&Executor::new(config()), command).await;
+    if skipped(Mechanism::Landlock, &outcome.enforced)
+        || skipped(Mechanism::HiddenFiles, &outcome.enforced)
+    {
+        return;
+    }
+    assert_eq!(output, "x\n");
 }
 
 /// Connects to itself over loopback, and to the address in `ADDRESS`.

@@ -1,6 +1,8 @@
 //! The client, against scripted buildlets.
 
 mod calls;
+#[cfg(all(unix, feature = "test-support"))]
+mod fake;
 mod heartbeat;
 mod mocked;
 mod pool;

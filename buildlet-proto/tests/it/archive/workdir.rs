@@ -60,7 +60,7 @@ fn a_directory_that_a_command_removed_is_made_again_by_every_operation() {
                 workdir
                     .archive(&relative("."), CreateOptions::default())
                     .unwrap(),
-            )
+            );
         },
         &|| workdir.remove_all(&[relative("x")]).unwrap(),
     ];

@@ -4,13 +4,14 @@
 //! of them end when the processes of the terminal's session do, and dropping [`Terminal`] sees to that.
 
 use std::io::{self, Read as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ssh::group::Group;
@@ -63,54 +64,61 @@ pub(crate) async fn run(
     spec: Spec,
     request: Request,
     input: input::Receiver,
-    mut control: mpsc::Receiver<Control>,
+    control: mpsc::Receiver<Control>,
     output: &Output,
     stop: &CancellationToken,
 ) -> io::Result<Exit> {
     // Dropped in reverse: the threads find their channels closed when the terminal is let go.
     let opened = tokio::task::spawn_blocking(move || Terminal::open(&spec, &request)).await;
-    let (
-        terminal,
-        Streams {
-            output: mut pieces,
-            input: keys,
-            mut exit,
-        },
-    ) = opened.map_err(io::Error::other)??;
-    let typing = type_in(input, keys);
-    tokio::pin!(typing);
-    let mut control_open = true;
+    let (terminal, streams) = opened.map_err(io::Error::other)??;
+    let ended = CancellationToken::new();
+    let wait = async {
+        let exit = streams.exit.await.unwrap_or(Exit::Gone);
+        // What it left behind holds the terminal, and goes with the channel anyway.
+        terminal.group.kill();
+        ended.cancel();
+        exit
+    };
+    let work = async { tokio::join!(wait, show(streams.output, output, &ended)).0 };
+    tokio::pin!(work);
+    tokio::select! {
+        exit = &mut work => Ok(exit),
+        () = stop.cancelled() => {
+            terminal.group.hang_up();
+            let _ = timeout(GRACE, work).await;
+            Ok(Exit::Gone)
+        }
+        never = type_in(input, streams.input) => match never {},
+        never = obey(control, &terminal) => match never {},
+    }
+}
+
+async fn show(mut pieces: mpsc::Receiver<Bytes>, output: &Output, ended: &CancellationToken) {
     loop {
-        tokio::select! {
-            () = stop.cancelled() => {
-                terminal.group.hang_up();
-                let _ = timeout(GRACE, &mut exit).await;
-                return Ok(Exit::Gone);
-            }
-            piece = pieces.recv() => match piece {
-                Some(piece) => if output.send(None, piece).await.is_err() {
-                    return Ok(Exit::Gone);
-                },
-                // All processes let go of the terminal, and the first of them may still be ending.
-                None => return Ok(timeout(LINGER, exit).await.unwrap_or(Ok(Exit::Gone)).unwrap_or(Exit::Gone)),
-            },
-            exit = &mut exit => {
-                terminal.group.kill();
-                while let Ok(Some(piece)) = timeout(LINGER, pieces.recv()).await {
-                    if output.send(None, piece).await.is_err() {
-                        break;
-                    }
-                }
-                return Ok(exit.unwrap_or(Exit::Gone));
-            }
-            never = &mut typing => match never {},
-            order = control.recv(), if control_open => match order {
-                Some(Control::Resize(size)) => terminal.resize(size),
-                Some(Control::Signal(name)) => terminal.signal(&name),
-                None => control_open = false,
-            },
+        let silence = async {
+            ended.cancelled().await;
+            sleep(LINGER).await;
+        };
+        let piece = tokio::select! {
+            biased;
+            piece = pieces.recv() => piece,
+            () = silence => return,
+        };
+        let Some(piece) = piece else { return };
+        if output.send(None, piece).await.is_err() {
+            return;
         }
     }
+}
+
+async fn obey(mut control: mpsc::Receiver<Control>, terminal: &Terminal) -> Never {
+    while let Some(control) = control.recv().await {
+        match control {
+            Control::Resize(size) => terminal.resize(size),
+            Control::Signal(name) => terminal.signal(&name),
+        }
+    }
+    std::future::pending().await
 }
 
 async fn type_in(mut input: input::Receiver, keys: mpsc::Sender<Bytes>) -> Never {
@@ -126,7 +134,8 @@ async fn type_in(mut input: input::Receiver, keys: mpsc::Sender<Bytes>) -> Never
 }
 
 struct Terminal {
-    master: Box<dyn MasterPty + Send>,
+    /// Locked for single system calls that do not wait.
+    master: Mutex<Box<dyn MasterPty + Send>>,
     group: Group,
 }
 
@@ -156,15 +165,15 @@ impl Terminal {
             .map_err(io::Error::other)?;
         // From here on a failure drops `terminal`, which ends what has begun.
         let terminal = Self {
-            master: pair.master,
+            master: Mutex::new(pair.master),
             group: Group::of_session(child.process_id()),
         };
         drop(pair.slave);
         let reader = terminal
-            .master
+            .master()
             .try_clone_reader()
             .map_err(io::Error::other)?;
-        let writer = terminal.master.take_writer().map_err(io::Error::other)?;
+        let writer = terminal.master().take_writer().map_err(io::Error::other)?;
         let (output_sender, output) = mpsc::channel(QUEUE);
         let (input, input_receiver) = mpsc::channel(QUEUE);
         let (exit_sender, exit) = oneshot::channel();
@@ -182,21 +191,24 @@ impl Terminal {
         ))
     }
 
+    fn master(&self) -> MutexGuard<'_, Box<dyn MasterPty + Send>> {
+        self.master.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn resize(&self, size: Size) {
         // Fails only when the terminal is gone, which its reader tells as well.
-        let _ = self.master.resize(size.into());
+        let _ = self.master().resize(size.into());
     }
 
     /// To the job in the foreground, as a key does; the shell itself ignores most signals.
     fn signal(&self, name: &str) {
         #[cfg(unix)]
-        if let Some(leader) = self
-            .master
-            .process_group_leader()
-            .and_then(|leader| u32::try_from(leader).ok())
         {
-            Group::signal_once(leader, name);
-            return;
+            let leader = self.master().process_group_leader();
+            if let Some(leader) = leader.and_then(|leader| u32::try_from(leader).ok()) {
+                Group::signal_once(leader, name);
+                return;
+            }
         }
         self.group.signal(name);
     }
@@ -206,7 +218,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.group.kill();
         #[cfg(unix)]
-        if let Some(name) = self.master.tty_name() {
+        if let Some(name) = self.master().tty_name() {
             release(&name);
         }
     }

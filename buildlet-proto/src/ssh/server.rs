@@ -86,6 +86,12 @@ impl Server {
         &self.config.keys
     }
 
+    /// How many connections there are, logged in or not.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.config.max_connections - self.seats.available_permits()
+    }
+
     /// The public half of the host's key, as behind the host's name in `known_hosts`.
     #[must_use]
     pub fn host_key(&self) -> &str {

@@ -319,6 +319,33 @@ async fn a_client_that_hangs_up_is_noticed_behind_input_that_nobody_reads() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_is_noticed_behind_output_that_it_does_not_read() {
+    for terminal in [false, true] {
+        let host = Host::start().await;
+        let (handle, plug) = host.login_with_plug().await;
+        let mut channel = handle.channel_open_session().await.unwrap();
+        if terminal {
+            channel
+                .request_pty(true, "xterm", 80, 24, 0, 0, &[])
+                .await
+                .unwrap();
+        }
+        channel.exec(true, "echo $$ done; exec yes").await.unwrap();
+        let seen = read_until(&mut channel, "done").await;
+        let pid = seen.split_whitespace().next().unwrap();
+        // Time for the windows to fill.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(runs(pid));
+        plug.shutdown(std::net::Shutdown::Both).unwrap();
+        eventually("the process ends", || !runs(pid)).await;
+        eventually("the connection's seat is free", || {
+            host.server.connections() == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_shell_that_does_not_exist_is_told() {
     let host = Host::start_with(|config| config.shell("/nonexistent/shell")).await;
     let ended = host.run("true", b"").await;

@@ -1,8 +1,12 @@
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::Encoding;
+use super::ahead::{Ahead, InOrder};
 use super::error::CreateError;
 use super::extract::Summary;
 use super::folder::Folder;
@@ -49,6 +53,11 @@ impl CreateOptions {
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.clamp(1, super::Policy::MAX_THREADS));
         self
+    }
+
+    /// See [`threads`](Self::threads).
+    fn reading_threads(&self) -> usize {
+        self.threads.unwrap_or_else(super::cpus)
     }
 
     /// Makes the archive depend on nothing but names, kinds, contents and whether somebody may execute a file: every time is `seconds`
@@ -126,28 +135,210 @@ impl Source {
     }
 
     fn write_tar<W: Write>(mut self, sink: W) -> Result<(W, Summary), CreateError> {
-        let mut archiver = Archiver {
-            tar: TarWriter::new(sink),
-            owners: match self.options.reproducible {
-                Some(_) => Owners::default(),
-                None => Owners::of_the_system(),
-            },
-            options: &self.options,
-            shown: self.walk.beginning().to_owned(),
-            name: &self.name,
-            buffer: vec![0; BUFFER],
-            summary: Summary::default(),
+        let threads = self.options.reading_threads();
+        let beginning = self.walk.beginning().to_owned();
+        let ahead = Ahead::new(|batch: Batch| batch.read(&beginning));
+        thread::scope(|scope| {
+            let mut batches = InOrder::new(scope, &ahead, threads);
+            let mut archiver = Archiver {
+                tar: TarWriter::new(sink),
+                owners: match self.options.reproducible {
+                    Some(_) => Owners::default(),
+                    None => Owners::of_the_system(),
+                },
+                options: &self.options,
+                shown: &beginning,
+                name: &self.name,
+                buffer: vec![0; BUFFER],
+                spare: Vec::new(),
+                summary: Summary::default(),
+            };
+            // As many wait as are worked on.
+            let most = 2 * threads + 2;
+            let mut walking = true;
+            loop {
+                while walking && batches.len() < most {
+                    let batch = Batch::collect(&mut self.walk, archiver.spare.pop());
+                    walking = batch.error.is_none() && !batch.found.is_empty();
+                    batches.push(batch);
+                }
+                match batches.pop() {
+                    Some(read) => archiver.add(read)?,
+                    None if batches.len() == 0 => break,
+                    // The archive must not look complete while the panic is on its way.
+                    None => {
+                        let error = io::Error::other("a thread that read files panicked");
+                        return Err(CreateError::Sink(error));
+                    }
+                }
+            }
+            let summary = archiver.summary;
+            let sink = archiver.tar.finish().map_err(CreateError::Sink)?;
+            Ok((sink, summary))
+        })
+    }
+}
+
+/// Entries in a batch, directories they are in (which are held open), and bytes of content that are read with them: so the memory of a
+/// batch is bounded, and handing it over costs nothing beside opening files.
+const BATCH_ENTRIES: usize = 64;
+const BATCH_DIRECTORIES: usize = 8;
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Content up to which a file is read with its batch. Larger ones are read when they are written.
+const SMALL: u64 = 128 << 10;
+
+/// What a walk came by, in order.
+#[derive(Debug, Default)]
+struct Batch {
+    found: Vec<Found>,
+    /// What ended the walk, behind the last one found.
+    error: Option<CreateError>,
+    /// A buffer to be used again.
+    bytes: Vec<u8>,
+}
+
+/// A batch with all that was learned of it.
+#[derive(Debug)]
+struct ReadBatch {
+    entries: Vec<(Found, Result<Seen, CreateError>)>,
+    error: Option<CreateError>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Seen {
+    Entry(Kind, Meta),
+    Link(Meta, OsString),
+    /// A file with its content.
+    Small(Meta, Range<usize>),
+    /// A file whose content is read later.
+    Large,
+    /// A socket, or the like.
+    Special,
+}
+
+impl Batch {
+    /// Goes on with the walk.
+    fn collect(walk: &mut Walk, bytes: Option<Vec<u8>>) -> Self {
+        let mut batch = Self {
+            bytes: bytes.unwrap_or_default(),
+            ..Self::default()
         };
-        while let Some(found) = self.walk.next() {
-            let kind = archiver.add(&found)?;
-            if kind == Some(Kind::Directory) {
-                self.walk.enter(&found)?;
+        let mut directories = 0;
+        while batch.found.len() < BATCH_ENTRIES && directories < BATCH_DIRECTORIES {
+            let Some(mut found) = walk.next() else { break };
+            if found.kind.is_none() {
+                // The file system did not say, and the walk must know.
+                match found.stat() {
+                    Ok(meta) => found.kind = meta.kind(),
+                    Err(error) => {
+                        batch.error = Some(failed("lstat", walk.beginning(), &found, error));
+                        break;
+                    }
+                }
+            }
+            if found.kind == Some(Kind::Directory) {
+                directories += 1;
+                if let Err(error) = walk.enter(&found) {
+                    batch.error = Some(error);
+                    break;
+                }
+            }
+            batch.found.push(found);
+        }
+        batch
+    }
+
+    fn read(self, beginning: &Path) -> ReadBatch {
+        let mut bytes = self.bytes;
+        bytes.clear();
+        let mut entries = Vec::with_capacity(self.found.len());
+        for found in self.found {
+            let seen = see(&found, beginning, &mut bytes);
+            let end = seen.is_err();
+            entries.push((found, seen));
+            if end {
+                break;
             }
         }
-        let summary = archiver.summary;
-        let sink = archiver.tar.finish().map_err(CreateError::Sink)?;
-        Ok((sink, summary))
+        ReadBatch {
+            entries,
+            error: self.error,
+            bytes,
+        }
     }
+}
+
+fn see(found: &Found, beginning: &Path, bytes: &mut Vec<u8>) -> Result<Seen, CreateError> {
+    let failed = |operation, error| failed(operation, beginning, found, error);
+    if found.kind == Some(Kind::Regular) {
+        return see_file(found, beginning, bytes);
+    }
+    let meta = found.stat().map_err(|error| failed("lstat", error))?;
+    match meta.kind() {
+        None => Ok(Seen::Special),
+        Some(Kind::Regular) => see_file(found, beginning, bytes),
+        Some(Kind::Symlink) => {
+            let target = sys::read_link(&found.dir, &found.name)
+                .map_err(|error| failed("readlink", error))?;
+            Ok(Seen::Link(meta, target))
+        }
+        // It became one since the walk was there.
+        Some(Kind::Directory) if found.kind != Some(Kind::Directory) => Err(failed(
+            "lstat",
+            io::Error::other("it was no directory a moment ago"),
+        )),
+        Some(kind) => Ok(Seen::Entry(kind, meta)),
+    }
+}
+
+fn see_file(found: &Found, beginning: &Path, bytes: &mut Vec<u8>) -> Result<Seen, CreateError> {
+    let (mut file, meta) = open_file(found, beginning)?;
+    let begin = bytes.len();
+    if meta.size > SMALL || begin >= BATCH_BYTES {
+        return Ok(Seen::Large);
+    }
+    // No more than that, and no question whether there is more.
+    let end = begin + meta.size as usize;
+    bytes.resize(end, 0);
+    let mut at = begin;
+    while at < end {
+        match file.read(&mut bytes[at..end]) {
+            Ok(0) => {
+                return Err(CreateError::Shrunk {
+                    path: walk::shown(beginning, &found.path),
+                    missing: (end - at) as u64,
+                });
+            }
+            Ok(len) => at += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", beginning, found, error)),
+        }
+    }
+    Ok(Seen::Small(meta, begin..end))
+}
+
+fn open_file(found: &Found, beginning: &Path) -> Result<(File, Meta), CreateError> {
+    let failed = |error| failed("open", beginning, found, error);
+    let file = sys::open_read(&found.dir, &found.name).map_err(failed)?;
+    let meta = sys::stat_file(&file).map_err(failed)?;
+    if !meta.is_regular() {
+        return Err(failed(io::Error::other(
+            "it was a regular file a moment ago",
+        )));
+    }
+    Ok((file, meta))
+}
+
+fn failed(
+    operation: &'static str,
+    beginning: &Path,
+    found: &Found,
+    error: io::Error,
+) -> CreateError {
+    let path = walk::shown(beginning, &found.path);
+    CreateError::Fs(FsError::new(operation, path, error))
 }
 
 struct Archiver<'a, W> {
@@ -155,72 +346,66 @@ struct Archiver<'a, W> {
     owners: Owners,
     options: &'a CreateOptions,
     /// The path of the beginning.
-    shown: PathBuf,
+    shown: &'a Path,
     /// Name of the beginning, if it is no directory.
     name: &'a Path,
     buffer: Vec<u8>,
+    /// Buffers of batches that are done.
+    spare: Vec<Vec<u8>>,
     summary: Summary,
 }
 
 impl<W: Write> Archiver<'_, W> {
-    /// Writes an entry; tells what it was, `None` for what no archive holds.
-    fn add(&mut self, found: &Found) -> Result<Option<Kind>, CreateError> {
-        if found.kind == Some(Kind::Regular) {
-            self.file(found)?;
-            return Ok(found.kind);
-        }
-        let meta = found
-            .stat()
-            .map_err(|error| self.failed("lstat", found, error))?;
-        let Some(kind) = meta.kind() else {
-            self.summary.skipped_specials += 1;
-            return Ok(None);
-        };
-        match kind {
-            Kind::Regular => self.file(found)?,
-            Kind::Symlink => {
-                let target = sys::read_link(&found.dir, &found.name)
-                    .map_err(|error| self.failed("readlink", found, error))?;
-                self.begin(found, kind, &meta, sys::bytes(&target))?;
+    fn add(&mut self, batch: ReadBatch) -> Result<(), CreateError> {
+        for (found, seen) in &batch.entries {
+            match seen {
+                Ok(Seen::Entry(kind, meta)) => self.begin(found, *kind, meta, b"")?,
+                Ok(Seen::Link(meta, target)) => {
+                    self.begin(found, Kind::Symlink, meta, sys::bytes(target))?;
+                }
+                Ok(Seen::Small(meta, range)) => {
+                    self.begin(found, Kind::Regular, meta, b"")?;
+                    self.tar
+                        .content(&batch.bytes[range.clone()])
+                        .map_err(CreateError::Sink)?;
+                    self.summary.bytes += meta.size;
+                }
+                Ok(Seen::Large) => self.large(found)?,
+                Ok(Seen::Special) => self.summary.skipped_specials += 1,
+                Err(_) => {}
             }
-            _ => self.begin(found, kind, &meta, b"")?,
         }
-        Ok(Some(kind))
+        let first = batch.entries.into_iter().find_map(|(_, seen)| seen.err());
+        if let Some(error) = first.or(batch.error) {
+            return Err(error);
+        }
+        self.spare.push(batch.bytes);
+        Ok(())
     }
 
-    fn file(&mut self, found: &Found) -> Result<(), CreateError> {
-        let open = |error| self.failed("open", found, error);
-        let file = sys::open_read(&found.dir, &found.name).map_err(open)?;
-        let meta = sys::stat_file(&file).map_err(open)?;
-        if !meta.is_regular() {
-            let error = io::Error::other("it was a regular file a moment ago");
-            return Err(self.failed("open", found, error));
-        }
+    fn large(&mut self, found: &Found) -> Result<(), CreateError> {
+        let (mut file, meta) = open_file(found, self.shown)?;
         self.begin(found, Kind::Regular, &meta, b"")?;
-        self.content(found, &file, meta.size)
-    }
-
-    fn content(&mut self, found: &Found, mut file: &File, size: u64) -> Result<(), CreateError> {
-        let mut left = size;
+        let mut left = meta.size;
         while left > 0 {
             let most = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
             let len = match file.read(&mut self.buffer[..most]) {
                 Ok(0) => {
                     return Err(CreateError::Shrunk {
-                        path: walk::shown(&self.shown, &found.path),
+                        path: walk::shown(self.shown, &found.path),
                         missing: left,
                     });
                 }
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.failed("read", found, error)),
+                Err(error) => return Err(failed("read", self.shown, found, error)),
             };
             self.tar
                 .content(&self.buffer[..len])
                 .map_err(CreateError::Sink)?;
             left -= len as u64;
         }
-        self.summary.bytes += size;
+        self.summary.bytes += meta.size;
         Ok(())
     }
 
@@ -269,11 +454,6 @@ impl<W: Write> Archiver<'_, W> {
         }
         self.summary.entries += 1;
         self.tar.begin(&item).map_err(CreateError::Sink)
-    }
-
-    fn failed(&self, operation: &'static str, found: &Found, error: io::Error) -> CreateError {
-        let path = walk::shown(&self.shown, &found.path);
-        CreateError::Fs(FsError::new(operation, path, error))
     }
 }
 

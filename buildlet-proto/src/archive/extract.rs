@@ -2,7 +2,6 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io::{BufRead, BufReader, Read};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -80,10 +79,7 @@ pub fn extract<R: Read>(
 }
 
 fn threads(policy: &Policy) -> usize {
-    policy.threads.unwrap_or_else(|| {
-        let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        cpus.min(8)
-    })
+    policy.threads.unwrap_or_else(super::cpus)
 }
 
 fn unpack<R: BufRead>(

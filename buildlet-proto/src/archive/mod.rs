@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
 mod create;
 mod entries;
 mod error;
@@ -59,4 +60,9 @@ pub enum Encoding {
     Gzip,
     /// Not at all.
     Tar,
+}
+
+/// CPUs that the process may use, at most 8: files are made and read no faster with more.
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(8))
 }

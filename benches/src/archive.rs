@@ -143,7 +143,9 @@ struct Subject {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     wall: Duration,
-    /// Most memory resident at once, in bytes, if it was a process of its own.
+    /// Of all its threads, in the kernel too.
+    cpu: Option<Duration>,
+    /// Most memory resident at once, in bytes, if the system tells.
     peak: Option<u64>,
 }
 
@@ -177,32 +179,38 @@ fn subjects() -> Vec<Subject> {
 }
 
 fn table(subjects: &[Subject], args: &ArchiveArgs) -> String {
-    let wall = |subject: &Subject| median(subject.runs.iter().map(|run| run.wall.as_secs_f64()));
+    let walls = |subject: &Subject| {
+        let walls = subject.runs.iter().map(|run| run.wall.as_secs_f64());
+        let (least, most) = walls.clone().fold((f64::MAX, 0.0), |(least, most), wall| {
+            (wall.min(least), wall.max(most))
+        });
+        (median(walls), least, most)
+    };
     let go = |work| {
         let subject = subjects.iter().find(|subject| subject.work == work);
-        subject.map_or(f64::NAN, wall)
+        subject.map_or((f64::NAN, f64::NAN, f64::NAN), walls)
     };
     let (go_unpack, go_pack) = (go(Work::GoUnpack), go(Work::GoPack));
     let rows: Vec<_> = subjects
         .iter()
         .map(|subject| {
-            let base = match subject.work {
+            let (base, least_base, _) = match subject.work {
                 Work::GoUnpack | Work::Unpack(..) => go_unpack,
                 Work::GoPack | Work::Pack(..) => go_pack,
             };
-            let walls = || subject.runs.iter().map(|run| run.wall.as_secs_f64());
-            let (least, most) = (
-                walls().fold(f64::MAX, f64::min),
-                walls().fold(0.0, f64::max),
-            );
+            let (wall, least, most) = walls(subject);
+            let cpus = subject.runs.iter().filter_map(|run| run.cpu);
+            let cpu = cpus.map(|cpu| cpu.as_secs_f64()).fold(f64::MAX, f64::min);
             let peaks = subject.runs.iter().filter_map(|run| run.peak);
-            let wall = wall(subject);
             vec![
                 subject.name.to_owned(),
                 format!("{wall:.2}"),
                 format!("{:.0} %", (most - least) / wall * 100.0),
                 format!("{:.0}", f64::from(args.files) / wall),
                 format!("{:.2}", base / wall),
+                format!("{least:.2}"),
+                format!("{:.2}", least_base / least),
+                format!("{cpu:.2}"),
                 peaks.max().map_or_else(String::new, |peak| {
                     format!("{:.1}", peak as f64 / f64::from(1 << 20))
                 }),
@@ -215,6 +223,9 @@ fn table(subjects: &[Subject], args: &ArchiveArgs) -> String {
         ("spread", Align::Right),
         ("files a second", Align::Right),
         ("× Go", Align::Right),
+        ("fastest s", Align::Right),
+        ("× Go", Align::Right),
+        ("least CPU s", Align::Right),
         ("peak MiB", Align::Right),
     ];
     markdown(&columns, &rows)
@@ -270,17 +281,13 @@ impl Bench {
         match work {
             Work::GoUnpack => {
                 let archive = Archive::Members.file(&self.root);
-                let wall = self.go.put("/writetgz?dir=unpacked", &archive)?;
-                let unpacked = self.root.join("go/unpacked");
-                self.check_and_remove(&unpacked)?;
-                let peak = self.go.peak();
-                Ok(Run { wall, peak })
+                let run = self
+                    .go
+                    .measure(|go| go.put("/writetgz?dir=unpacked", &archive))?;
+                self.check_and_remove(&self.root.join("go/unpacked"))?;
+                Ok(run)
             }
-            Work::GoPack => {
-                let wall = self.go.get("/tgz?dir=tree")?;
-                let peak = self.go.peak();
-                Ok(Run { wall, peak })
-            }
+            Work::GoPack => self.go.measure(|go| go.get("/tgz?dir=tree")),
             Work::Unpack(archive, rules) => {
                 fs::create_dir(&self.unpacked)?;
                 let wrapping = match archive {
@@ -338,6 +345,7 @@ fn run(mut command: Command) -> anyhow::Result<Run> {
     ensure!(used.status.success(), "{command:?} failed, {}", used.status);
     Ok(Run {
         wall,
+        cpu: Some(used.rusage.utime + used.rusage.stime),
         peak: Some(used.rusage.maxrss),
     })
 }
@@ -456,6 +464,29 @@ impl GoBuildlet {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(go)
+    }
+
+    fn measure(
+        &self,
+        request: impl FnOnce(&Self) -> anyhow::Result<Duration>,
+    ) -> anyhow::Result<Run> {
+        let before = self.cpu();
+        let wall = request(self)?;
+        let cpu = self.cpu().zip(before).map(|(after, before)| after - before);
+        Ok(Run {
+            wall,
+            cpu,
+            peak: self.peak(),
+        })
+    }
+
+    /// What it has used of the processors so far, in hundredths of a second as Linux counts for everybody.
+    fn cpu(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // Behind the name, which may hold anything: user and system time are the 14th and 15th field.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u64>().ok();
+        Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
     fn put(&self, target: &str, body: &Path) -> anyhow::Result<Duration> {

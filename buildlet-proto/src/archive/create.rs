@@ -29,6 +29,9 @@ pub struct CreateOptions {
 
 impl Default for CreateOptions {
     /// Owners and times as they are; gzip level 6 by the fastest backend that is compiled in, on every CPU.
+    ///
+    /// Which that is depends on the feature `libdeflate` (of this crate or, in the same program, of pargzip), and so do the compressed
+    /// bytes; the tar stream in them does not.
     fn default() -> Self {
         Self {
             level: 6,
@@ -61,10 +64,11 @@ impl CreateOptions {
     }
 
     /// Makes the archive depend on nothing but names, kinds, contents and whether somebody may execute a file: every time is `seconds`
-    /// since 1970, owners are 0 without names, permissions are 0755 or 0644.
+    /// since 1970, owners are 0 without names, permissions are 0755 or 0644, and gzip is made by zlib-rs whatever features are on.
     #[must_use]
     pub fn reproducible(mut self, seconds: i64) -> Self {
         self.reproducible = Some(seconds);
+        self.backend = pargzip::Backend::ZlibRs;
         self
     }
 }

@@ -39,6 +39,9 @@ mod policy;
 #[cfg(unix)]
 #[path = "sys_unix.rs"]
 pub(crate) mod sys;
+#[cfg(not(unix))]
+#[path = "sys_other.rs"]
+pub(crate) mod sys;
 mod tar_writer;
 pub(crate) mod timestamp;
 pub(crate) mod walk;

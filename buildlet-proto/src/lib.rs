@@ -63,6 +63,8 @@ pub mod server;
 pub mod ssh;
 #[cfg(any(feature = "server", feature = "ssh"))]
 pub mod ssh_gate;
+#[cfg(any(feature = "client", feature = "server"))]
+mod stream;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 pub mod types;

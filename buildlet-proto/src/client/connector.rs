@@ -2,16 +2,9 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// A two-way stream of bytes. Every type that can be one is.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// Any two-way stream of bytes.
-pub type BoxIo = Box<dyn Io>;
+pub(super) use crate::stream::BoxIo;
 
 /// Makes connections to one buildlet.
 ///

@@ -55,7 +55,7 @@ mod tls;
 
 pub use self::buildlet_client::BuildletClient;
 pub use self::config::{Config, ConfigError};
-pub use self::connector::{BoxIo, Connector, Io, TcpConnector};
+pub use self::connector::{Connector, TcpConnector};
 pub use self::content::{Archive, Content};
 pub use self::error::{CallError, ExecError};
 pub use self::exec::Exec;
@@ -66,3 +66,4 @@ pub use self::outcome::{CommandFailed, Outcome};
 pub use self::running::Running;
 #[cfg(feature = "tls")]
 pub use self::tls::{NewTlsClientError, PinnedTlsConnector};
+pub use crate::stream::{BoxIo, Io};

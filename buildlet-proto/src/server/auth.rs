@@ -1,6 +1,7 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use subtle::ConstantTimeEq as _;
+
+use crate::key::same_secret;
 
 /// Whether the request brings `password` by HTTP Basic authentication, whatever the user name.
 ///
@@ -17,7 +18,7 @@ pub(super) fn is_authorized(headers: &HeaderMap, password: &str) -> bool {
     let Some(colon) = sent.iter().position(|byte| *byte == b':') else {
         return false;
     };
-    sent[colon + 1..].ct_eq(password.as_bytes()).into()
+    same_secret(&sent[colon + 1..], password.as_bytes())
 }
 
 /// Decodes base64 with padding (RFC 4648, section 4).

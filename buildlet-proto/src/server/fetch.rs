@@ -15,6 +15,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+#[cfg(feature = "tls")]
+use tokio_rustls::TlsConnector;
+
+use super::BoxIo;
 
 /// Gets what a URL names, for `POST /writetgz`.
 #[async_trait]
@@ -67,19 +71,103 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// As Go's client has it.
 const MAX_REDIRECTS: usize = 10;
 
-/// Fetches by plain HTTP/1.1, as inside a cluster; for `https` bring a [`Fetch`] with the TLS of your choice.
+/// Fetches by HTTP/1.1, and with the feature `tls` by HTTPS if it is [told](Self::tls) whom to believe.
 ///
-/// Follows up to ten redirects. Sends no credentials.
-#[derive(Clone, Copy, Debug, Default)]
+/// Follows up to ten redirects, between the two as well. Sends no credentials.
+#[derive(Clone, Default)]
 #[non_exhaustive]
-pub struct HttpFetch;
+pub struct HttpFetch {
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConnector>,
+}
+
+impl HttpFetch {
+    /// Fetches by HTTP alone.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fetches by HTTPS too. The configuration must offer no protocol by ALPN, or `http/1.1` alone.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
+        self.tls = Some(config.into());
+        self
+    }
+
+    /// Connects to the server that `url` names.
+    async fn connect(&self, url: &Uri) -> Result<BoxIo, FetchError> {
+        let scheme = url.scheme_str().unwrap_or_default();
+        let port = match scheme {
+            "http" => 80,
+            #[cfg(feature = "tls")]
+            "https" if self.tls.is_some() => 443,
+            _ => return Err(failed(format!("unsupported protocol scheme {scheme:?}"))),
+        };
+        // An IPv6 address stands in brackets.
+        let host = url.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let address = (host, url.port_u16().unwrap_or(port));
+        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        #[cfg(feature = "tls")]
+        if let ("https", Some(tls)) = (scheme, &self.tls) {
+            let name = host.to_owned().try_into().map_err(failed)?;
+            return Ok(Box::new(tls.connect(name, stream).await.map_err(failed)?));
+        }
+        Ok(Box::new(stream))
+    }
+
+    /// Asks for `url`, and returns the reply with its body to come.
+    async fn get(&self, url: &Uri) -> Result<Response<Transfer>, FetchError> {
+        let late = |_| failed("no answer in time");
+        let stream = timeout(CONNECT_LIMIT, self.connect(url))
+            .await
+            .map_err(late)??;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
+        let host = url.authority().map_or("", |authority| {
+            let text = authority.as_str();
+            text.rsplit_once('@').map_or(text, |(_, host)| host)
+        });
+        let path = url.path_and_query().map_or("/", |path| path.as_str());
+        let request = Request::get(path)
+            .header(header::HOST, host)
+            .header(header::USER_AGENT, "buildlet-proto")
+            .header(header::CONNECTION, "close")
+            .body(Empty::new())
+            .map_err(failed)?;
+        let mut driver = Driver(Some(Box::pin(connection)));
+        let mut answer = std::pin::pin!(sender.send_request(request));
+        let answer = std::future::poll_fn(|cx| {
+            let answered = answer.as_mut().poll(cx);
+            if answered.is_ready() {
+                return answered;
+            }
+            driver.drive(cx);
+            answer.as_mut().poll(cx)
+        });
+        let response = timeout(ANSWER_LIMIT, answer)
+            .await
+            .map_err(late)?
+            .map_err(failed)?;
+        Ok(response.map(|body| Transfer { driver, body }))
+    }
+}
+
+impl fmt::Debug for HttpFetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpFetch").finish_non_exhaustive()
+    }
+}
 
 #[async_trait]
 impl Fetch for HttpFetch {
     async fn fetch(&self, url: &str) -> Result<FetchBody, FetchError> {
         let mut url: Uri = url.parse().map_err(failed)?;
         for _ in 0..=MAX_REDIRECTS {
-            let response = get(&url).await?;
+            let response = self.get(&url).await?;
             let status = response.status();
             let location = response.headers().get(header::LOCATION);
             match location {
@@ -102,55 +190,10 @@ fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
     FetchError::Failed(error.into())
 }
 
-async fn get(url: &Uri) -> Result<Response<Transfer>, FetchError> {
-    let scheme = url.scheme_str().unwrap_or_default();
-    if scheme != "http" {
-        return Err(failed(format!("unsupported protocol scheme {scheme:?}")));
-    }
-    let host = url.host().unwrap_or_default();
-    // An IPv6 address stands in brackets.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let address = (name, url.port_u16().unwrap_or(80));
-    let late = |_| failed("no answer in time");
-    let stream = timeout(CONNECT_LIMIT, TcpStream::connect(address))
-        .await
-        .map_err(late)?
-        .map_err(failed)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
-    let host = url.authority().map_or("", |authority| {
-        let text = authority.as_str();
-        text.rsplit_once('@').map_or(text, |(_, host)| host)
-    });
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, "buildlet-proto")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(failed)?;
-    let mut driver = Driver(Some(Box::pin(connection)));
-    let mut answer = std::pin::pin!(sender.send_request(request));
-    let answer = std::future::poll_fn(|cx| {
-        let answered = answer.as_mut().poll(cx);
-        if answered.is_ready() {
-            return answered;
-        }
-        driver.drive(cx);
-        answer.as_mut().poll(cx)
-    });
-    let response = timeout(ANSWER_LIMIT, answer)
-        .await
-        .map_err(late)?
-        .map_err(failed)?;
-    Ok(response.map(|body| Transfer { driver, body }))
-}
-
 /// A connection, which does something only while it is polled.
 struct Driver(Option<Pin<Box<Connection>>>);
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<BoxIo>, Empty<Bytes>>;
 
 impl Driver {
     /// Lets the connection go on. How it ends shows in the reply.

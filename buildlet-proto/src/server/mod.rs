@@ -28,6 +28,9 @@
 
 mod auth;
 mod bridge;
+#[cfg(any(test, feature = "test-support"))]
+#[doc(hidden)]
+pub mod compare;
 mod config;
 mod exec;
 mod fetch;
@@ -45,4 +48,5 @@ pub use self::config::{Config, ConfigError, HostName};
 pub use self::fetch::{Fetch, FetchBody, FetchError, HttpFetch};
 pub use self::listen::{infallible, tcp};
 pub use self::service::{ServeError, Server};
-pub use self::ssh::{LocalSshd, SshConnection, SshError, SshTarget};
+pub use self::ssh::{LocalSshd, SshError, SshSession, SshTarget};
+pub use crate::stream::{BoxIo, Io};

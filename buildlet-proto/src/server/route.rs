@@ -173,11 +173,11 @@ impl Shared {
             let text = "the head of this request is too odd to take its connection over";
             return Err(Refusal::bad_request(text));
         };
-        let server = target
+        let session = target
             .connect()
             .await
             .map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, Chain(&error)))?;
-        *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tunnel { client, server });
+        *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tunnel { client, session });
         let mut response = reply::empty();
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         // In this order on the wire.

@@ -1,8 +1,9 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::future::ready;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -24,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::head::MAX_HEAD_BYTES;
 use super::io::ServerIo;
 use super::reply::{self, Refusal};
-use super::{Config, ConfigError, SshConnection};
+use super::{Config, ConfigError, SshSession};
 use crate::exec::Workplace;
 use crate::types::endpoint;
 use crate::workdir::Workdir;
@@ -112,7 +113,44 @@ impl Server {
         S: Stream<Item = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve_all(connections, stop, Service::All).await
+        let prepare = |io| ready(Ok(io));
+        self.serve_all(connections, prepare, stop, Service::All)
+            .await
+    }
+
+    /// As [`serve`](Self::serve), for connections that need something done before they carry requests: a TLS handshake.
+    ///
+    /// It is done for many at the same time, each within [`Config::head_limit`], and counts as a connection. One that fails is closed.
+    ///
+    /// ```no_run
+    /// # async fn f(server: buildlet_proto::server::Server, tcp: tokio::net::TcpListener, tls: tokio_rustls::TlsAcceptor)
+    /// # -> Result<(), buildlet_proto::server::ServeError> {
+    /// use buildlet_proto::server;
+    /// server.serve_with(server::tcp(tcp), |io| tls.accept(io), Default::default()).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve`](Self::serve).
+    pub async fn serve_with<S, T, P, F, U>(
+        &self,
+        connections: S,
+        prepare: P,
+        stop: CancellationToken,
+    ) -> Result<(), ServeError>
+    where
+        S: Stream<Item = io::Result<T>>,
+        P: Fn(T) -> F,
+        F: Future<Output = io::Result<U>> + Send + 'static,
+        U: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.serve_all(connections, prepare, stop, Service::All)
+            .await
     }
 
     /// Serves `/healthz` and nothing else, without password: for the health port of a reverse buildlet, whose other requests
@@ -134,7 +172,9 @@ impl Server {
         S: Stream<Item = io::Result<T>>,
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve_all(connections, stop, Service::Health).await
+        let prepare = |io| ready(Ok(io));
+        self.serve_all(connections, prepare, stop, Service::Health)
+            .await
     }
 
     /// Serves one connection until it ends. The limit for the number of connections does not count here.
@@ -154,15 +194,18 @@ impl Server {
         self.shared.clone().connection(io, Service::All, stop).await
     }
 
-    async fn serve_all<S, T>(
+    async fn serve_all<S, T, P, F, U>(
         &self,
         connections: S,
+        prepare: P,
         stop: CancellationToken,
         service: Service,
     ) -> Result<(), ServeError>
     where
         S: Stream<Item = io::Result<T>>,
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        P: Fn(T) -> F,
+        F: Future<Output = io::Result<U>> + Send + 'static,
+        U: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut connections = pin!(connections);
         // Connections also stop when no further ones come.
@@ -178,7 +221,7 @@ impl Server {
                     None => break Ok(()),
                     Some(Ok(io)) => {
                         failures = 0;
-                        self.spawn(&mut running, io, service, &ending);
+                        self.spawn(&mut running, prepare(io), service, &ending);
                     }
                     Some(Err(source)) => {
                         tracing::warn!(%source, "cannot accept a connection");
@@ -196,8 +239,14 @@ impl Server {
     }
 
     /// Serves a connection as a task, within the limits.
-    fn spawn<T>(&self, running: &mut JoinSet<()>, io: T, service: Service, stop: &CancellationToken)
-    where
+    fn spawn<F, T>(
+        &self,
+        running: &mut JoinSet<()>,
+        prepared: F,
+        service: Service,
+        stop: &CancellationToken,
+    ) where
+        F: Future<Output = io::Result<T>> + Send + 'static,
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let shared = self.shared.clone();
@@ -214,7 +263,14 @@ impl Server {
         let stop = stop.clone();
         running.spawn(async move {
             let _permit: OwnedSemaphorePermit = permit;
-            if let Err(error) = shared.connection(io, service, stop).await {
+            let served = async {
+                let prepared = timeout(shared.config.head_limit, prepared);
+                let late = |_| ConnectionError("no handshake in time".into());
+                let io = prepared.await.map_err(late)?;
+                let io = io.map_err(|error| ConnectionError(error.into()))?;
+                shared.connection(io, service, stop).await
+            };
+            if let Err(error) = served.await {
                 tracing::debug!(error = &error as &dyn Error, "a connection failed");
             }
         });
@@ -325,42 +381,18 @@ impl Shared {
     }
 }
 
-/// A connection that is carried on to an SSH server, once hyper is done with it.
+/// A connection that becomes an SSH session, once hyper is done with it.
 pub(super) struct Tunnel {
     pub(super) client: OnUpgrade,
-    pub(super) server: Box<dyn SshConnection>,
+    pub(super) session: SshSession,
 }
 
-/// What the second direction of a tunnel has to deliver, after the first one ended, is on its way.
-const TUNNEL_REST: Duration = Duration::from_secs(5);
-
 impl Tunnel {
-    /// Copies both ways until one side ends.
     async fn run(self) -> Result<(), ConnectionError> {
-        let failed = |error: io::Error| ConnectionError(error.into());
-        let client = self
-            .client
-            .await
-            .map_err(|error| ConnectionError(error.into()))?;
-        let (mut client_reader, mut client_writer) = tokio::io::split(TokioIo::new(client));
-        let (mut server_reader, mut server_writer) = tokio::io::split(self.server);
-        let mut up = pin!(async {
-            tokio::io::copy(&mut client_reader, &mut server_writer).await?;
-            server_writer.shutdown().await
-        });
-        let mut down = pin!(async {
-            tokio::io::copy(&mut server_reader, &mut client_writer).await?;
-            client_writer.shutdown().await
-        });
-        let rest: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
-            ended = &mut up => { ended.map_err(failed)?; down },
-            ended = &mut down => { ended.map_err(failed)?; up },
-        };
-        // It may as well wait for a peer that has nothing to say.
-        timeout(TUNNEL_REST, rest)
-            .await
-            .unwrap_or(Ok(()))
-            .map_err(failed)
+        let failed = |error: Box<dyn Error + Send + Sync>| ConnectionError(error);
+        let client = self.client.await.map_err(|error| failed(error.into()))?;
+        let session = (self.session)(Box::new(TokioIo::new(client)));
+        session.await.map_err(|error| failed(error.into()))
     }
 }
 

@@ -1,15 +1,14 @@
 use std::fmt;
 use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
+use super::BoxIo;
 use crate::ssh_gate;
-
-/// A connection to an SSH server.
-pub trait SshConnection: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> SshConnection for T {}
 
 /// Who answers the SSH connections that come by `/connect-ssh`.
 #[async_trait]
@@ -18,9 +17,14 @@ pub trait SshTarget: Send + Sync {
     /// request names both.
     async fn authorize(&self, user: &str, line: &str) -> Result<(), SshError>;
 
-    /// Connects. Cancel safe: dropping the future leaves nothing behind.
-    async fn connect(&self) -> io::Result<Box<dyn SshConnection>>;
+    /// Makes ready for a session, so that nothing is likely to fail any more; the client is told of an error. Cancel safe:
+    /// dropping the future leaves nothing behind.
+    async fn connect(&self) -> io::Result<SshSession>;
 }
+
+/// Takes the client's connection, and serves it until it ends. Dropping the future ends it at once.
+pub type SshSession =
+    Box<dyn FnOnce(BoxIo) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send>;
 
 /// Why a key was not accepted.
 pub type SshError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,11 +51,59 @@ impl SshTarget for LocalSshd {
         Ok(())
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn SshConnection>> {
-        let stream = ssh_gate::connect(self.port).await?;
-        stream.set_nodelay(true)?;
-        Ok(Box::new(stream))
+    async fn connect(&self) -> io::Result<SshSession> {
+        let server = ssh_gate::connect(self.port).await?;
+        server.set_nodelay(true)?;
+        Ok(Box::new(|client| Box::pin(relay(client, server))))
     }
+}
+
+/// The server of [`ssh`](crate::ssh), in this process: keys are added to its list.
+#[cfg(feature = "ssh")]
+#[async_trait]
+impl SshTarget for crate::ssh::Server {
+    async fn authorize(&self, user: &str, line: &str) -> Result<(), SshError> {
+        Ok(self.keys().authorize(user, line)?)
+    }
+
+    async fn connect(&self) -> io::Result<SshSession> {
+        let server = self.clone();
+        Ok(Box::new(move |client| {
+            Box::pin(async move {
+                // The session ends by being dropped.
+                let stop = tokio_util::sync::CancellationToken::new();
+                let served = server.serve_connection(client, stop).await;
+                served.map_err(io::Error::other)
+            })
+        }))
+    }
+}
+
+/// What is still on its way in one direction after the other one ended, has this time.
+const RELAY_REST: Duration = Duration::from_secs(5);
+
+/// Copies both ways until one side ends.
+async fn relay<A, B>(client: A, server: B) -> io::Result<()>
+where
+    A: AsyncRead + AsyncWrite + Send,
+    B: AsyncRead + AsyncWrite + Send,
+{
+    let (mut client_reader, mut client_writer) = tokio::io::split(client);
+    let (mut server_reader, mut server_writer) = tokio::io::split(server);
+    let mut up = pin!(async {
+        tokio::io::copy(&mut client_reader, &mut server_writer).await?;
+        server_writer.shutdown().await
+    });
+    let mut down = pin!(async {
+        tokio::io::copy(&mut server_reader, &mut client_writer).await?;
+        client_writer.shutdown().await
+    });
+    let rest: Pin<&mut (dyn Future<Output = io::Result<()>> + Send)> = tokio::select! {
+        ended = &mut up => { ended?; down },
+        ended = &mut down => { ended?; up },
+    };
+    // It may as well wait for a peer that has nothing to say.
+    timeout(RELAY_REST, rest).await.unwrap_or(Ok(()))
 }
 
 /// Displays an error with its causes.

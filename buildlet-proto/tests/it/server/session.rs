@@ -144,7 +144,7 @@ impl buildlet_proto::server::SshTarget for Sshd {
         Ok(buildlet_proto::ssh_gate::authorize_in(&self.home, line)?)
     }
 
-    async fn connect(&self) -> std::io::Result<Box<dyn buildlet_proto::server::SshConnection>> {
+    async fn connect(&self) -> std::io::Result<buildlet_proto::server::SshSession> {
         self.target.connect().await
     }
 }

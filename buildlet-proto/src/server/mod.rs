@@ -47,6 +47,6 @@ mod ssh;
 pub use self::config::{Config, ConfigError, HostName};
 pub use self::fetch::{Fetch, FetchBody, FetchError, HttpFetch};
 pub use self::listen::{infallible, tcp};
-pub use self::service::{ServeError, Server};
+pub use self::service::{ConnectionError, ServeError, Server};
 pub use self::ssh::{LocalSshd, SshError, SshSession, SshTarget};
 pub use crate::stream::{BoxIo, Io};

@@ -58,27 +58,6 @@ impl SshTarget for LocalSshd {
     }
 }
 
-/// The server of [`ssh`](crate::ssh), in this process: keys are added to its list.
-#[cfg(feature = "ssh")]
-#[async_trait]
-impl SshTarget for crate::ssh::Server {
-    async fn authorize(&self, user: &str, line: &str) -> Result<(), SshError> {
-        Ok(self.keys().authorize(user, line)?)
-    }
-
-    async fn connect(&self) -> io::Result<SshSession> {
-        let server = self.clone();
-        Ok(Box::new(move |client| {
-            Box::pin(async move {
-                // The session ends by being dropped.
-                let stop = tokio_util::sync::CancellationToken::new();
-                let served = server.serve_connection(client, stop).await;
-                served.map_err(io::Error::other)
-            })
-        }))
-    }
-}
-
 /// What is still on its way in one direction after the other one ended, has this time.
 const RELAY_REST: Duration = Duration::from_secs(5);
 

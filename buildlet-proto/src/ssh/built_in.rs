@@ -4,11 +4,8 @@ use std::io;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{SshConnection, SshError, SshTarget};
+use crate::server::{SshError, SshSession, SshTarget};
 use crate::ssh::server::Server;
-
-/// Bytes on their way between a connection and the server, each way.
-const BUFFER: usize = 64 << 10;
 
 /// A [`Server`] that `/connect-ssh` leads to: nothing listens on a port, so nobody else on the machine or its network comes near it.
 ///
@@ -50,15 +47,13 @@ impl SshTarget for BuiltIn {
         Ok(self.server.keys().authorize(user, line)?)
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn SshConnection>> {
-        let (ours, theirs) = tokio::io::duplex(BUFFER);
+    async fn connect(&self) -> io::Result<SshSession> {
         let (server, stop) = (self.server.clone(), self.stop.clone());
-        // Ends with the other end of the pipe, or by `stop`.
-        tokio::spawn(async move {
-            if let Err(error) = server.serve_connection(theirs, stop).await {
-                tracing::debug!(%error, "an SSH connection ended");
-            }
-        });
-        Ok(Box::new(ours))
+        Ok(Box::new(move |client| {
+            Box::pin(async move {
+                let served = server.serve_connection(client, stop).await;
+                served.map_err(io::Error::other)
+            })
+        }))
     }
 }

@@ -288,6 +288,94 @@ async fn a_fetch_follows_redirects_but_not_for_ever() {
     );
 }
 
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn an_archive_comes_by_https_from_servers_that_are_believed() {
+    use std::sync::Arc;
+
+    use revdial::trust::Trust;
+    use tokio_rustls::rustls::RootCertStore;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let config =
+        revdial::serve_tls::server_config(ring::default_provider(), vec![made.cert.into()], key);
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config.unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let archive = tgz("a");
+    let _server = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let (io, _) = listener.accept().await.unwrap();
+            // Who does not believe us hangs up.
+            let Ok(io) = acceptor.accept(io).await else {
+                continue;
+            };
+            let mut connection = Connection::new(io);
+            connection.until("\r\n\r\n").await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                archive.len()
+            );
+            connection.send(head).await;
+            connection.send(&archive).await;
+        }
+    }));
+    let request = post("/writetgz", &format!("url=https://localhost:{port}/"));
+    let believed = Trust::from_pem(pem.as_bytes()).unwrap();
+    for (trust, believed) in [
+        (believed, true),
+        (Trust::Roots(RootCertStore::empty()), false),
+    ] {
+        let tls = trust.client_config(provider.clone()).unwrap();
+        let fetch = HttpFetch::new().tls(Arc::new(tls));
+        let buildlet = Buildlet::start(Config::default().fetch(fetch)).await;
+        let reply = buildlet.ask(&request).await;
+        if believed {
+            assert_eq!(reply.text(), "OK");
+            assert_eq!(fs::read(buildlet.path("a")).unwrap(), b"x");
+        } else {
+            assert_eq!(reply.status(), 500);
+            assert!(reply.text().contains("certificate"), "{reply:?}");
+        }
+    }
+    let buildlet = Buildlet::start(Config::default().fetch(HttpFetch::new())).await;
+    let reply = buildlet.ask(&request).await;
+    assert!(
+        reply
+            .text()
+            .ends_with("unsupported protocol scheme \"https\"\n"),
+        "{reply:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::default().head_limit(Duration::from_millis(50));
+    let server = Server::new(Workdir::open(folder.path()).unwrap(), config).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let prepare = |io: tokio::net::TcpStream| async move {
+        std::future::pending::<()>().await;
+        Ok(io)
+    };
+    let call = async {
+        let io = tokio::net::TcpStream::connect(address).await.unwrap();
+        assert_eq!(Connection::new(io).end().await, b"");
+        stop.cancel();
+    };
+    let connections = buildlet_proto::server::tcp(listener);
+    let serve = server.serve_with(connections, prepare, stop.clone());
+    let (served, ()) = tokio::join!(serve, call);
+    served.unwrap();
+}
+
 #[tokio::test]
 async fn a_health_port_serves_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use memchr::{memchr, memchr_iter};
 use crate::commit_object::{CommitObject, Signature};
 use crate::hash::GitHash;
 use crate::mutation::{DecodeError, GerritMutationRef, GitCommitRef, MutationRef, Unknown};
+use crate::notedb::NEW_PATCH_SET;
 use crate::reclog::Block;
 use crate::store::{HashOf, Hasher};
 
@@ -125,6 +126,7 @@ impl Traits {
     pub(crate) const WIP: u8 = 16;
     pub(crate) const MENTION: u8 = 32;
     pub(crate) const HASHTAGS: u8 = 64;
+    pub(crate) const NEW_PATCH_SET: u8 = 128;
 
     pub(crate) fn has(self, line: u8) -> bool {
         self.0 & line != 0
@@ -149,6 +151,13 @@ impl Traits {
 
     fn of_line(line: &[u8]) -> u8 {
         match line.first() {
+            Some(b'T')
+                if line
+                    .strip_prefix(b"Tag:")
+                    .is_some_and(|tag| tag.trim_ascii_start().starts_with(NEW_PATCH_SET)) =>
+            {
+                Self::NEW_PATCH_SET
+            }
             Some(b'S') if line.starts_with(b"Status:") => Self::STATUS,
             Some(b'B') if line.starts_with(b"Branch:") => Self::BRANCH,
             Some(b'L') if line.starts_with(b"Label:") => Self::LABEL,

@@ -1,6 +1,6 @@
 //! Lines of commit messages.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memrchr_iter};
 
 /// Without white space at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
@@ -35,19 +35,29 @@ fn trim_ascii(mut text: &[u8]) -> &[u8] {
 /// The value of the first line that begins with `key`, trimmed, and what follows that line. Lines begin at the start and after
 /// `\n` and `\r`, and end with `\n`.
 pub(crate) fn value_and_rest<'a>(text: &'a [u8], key: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let mut from = 0;
-    loop {
-        let at = from + memmem::find(&text[from..], key)?;
-        if at == 0 || matches!(text[at - 1], b'\n' | b'\r') {
-            let line = &text[at + key.len()..];
-            let (line, rest) = match memchr(b'\n', line) {
-                Some(end) => (&line[..end], &line[end + 1..]),
-                None => (line, &[][..]),
-            };
-            return Some((trim(line), rest));
-        }
-        from = at + 1;
+    // Line by line, which for texts as short as these is faster than a search for the key.
+    let mut line = text;
+    while !line.starts_with(key) {
+        line = &line[memchr2(b'\n', b'\r', line)? + 1..];
     }
+    let value = &line[key.len()..];
+    let (value, rest) = match memchr(b'\n', value) {
+        Some(end) => (&value[..end], &value[end + 1..]),
+        None => (value, &[][..]),
+    };
+    Some((trim(value), rest))
+}
+
+/// What stands before the first blank line; all if there is none.
+pub(crate) fn first_paragraph(text: &[u8]) -> &[u8] {
+    let blank = memchr_iter(b'\n', text).find(|&end| text.get(end + 1) == Some(&b'\n'));
+    &text[..blank.unwrap_or(text.len())]
+}
+
+/// What stands behind the last blank line; empty if there is none.
+pub(crate) fn last_paragraph(text: &[u8]) -> &[u8] {
+    let blank = memrchr_iter(b'\n', text).find(|&end| end > 0 && text[end - 1] == b'\n');
+    blank.map_or(&[], |end| &text[end + 1..])
 }
 
 /// The value of the first line that begins with `key`.
@@ -86,6 +96,16 @@ mod tests {
         assert_eq!(value(b"a\rLabel: y", b"Label: "), Some(b"y".as_slice()));
         assert_eq!(value(b"XLabel: y\n Label: z", b"Label: "), None);
         assert_eq!(value(b"", b"Label: "), None);
+    }
+
+    #[test]
+    fn paragraphs_are_divided_by_blank_lines() {
+        assert_eq!(first_paragraph(b"a\nb\n\nc\n\nd"), b"a\nb");
+        assert_eq!(first_paragraph(b"a\n"), b"a\n");
+        assert_eq!(last_paragraph(b"a\n\nb\n\nc\nd\n"), b"c\nd\n");
+        assert_eq!(last_paragraph(b"a\n\n\nb"), b"b");
+        assert_eq!(last_paragraph(b"a\nb"), b"");
+        assert_eq!(last_paragraph(b"a\n\n"), b"");
     }
 
     #[test]

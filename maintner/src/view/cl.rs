@@ -178,8 +178,11 @@ impl<'v> Cl<'v> {
             .commit()
             .map(|commit| commit.message())
             .unwrap_or_default();
-        let end = memchr::memmem::find(message, b"\n\n").unwrap_or(message.len());
-        String::from_utf8_lossy(&message[..end]).replace('\n', " ")
+        let subject = String::from_utf8_lossy(line::first_paragraph(message));
+        match subject.contains('\n') {
+            true => subject.replace('\n', " "),
+            false => subject.into_owned(),
+        }
     }
 
     /// The issues that the current patch set's message mentions, each once.

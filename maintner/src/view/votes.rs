@@ -18,8 +18,13 @@ pub(super) fn label_votes<'v>(upto: &Meta<'v>) -> LabelVotes<'v> {
     let mut votes = LabelVotes::new();
     let mut patch_set: Option<Commit<'v>> = None;
     for meta in upto.cl.metas().take(upto.index + 1) {
+        let traits = meta.traits();
+        if !traits.has(Traits::NEW_PATCH_SET | Traits::LABEL) {
+            continue;
+        }
         let footer = meta.footer_bytes();
-        if line::value(footer, b"Tag: ") == Some(notedb::NEW_PATCH_SET)
+        if traits.has(Traits::NEW_PATCH_SET)
+            && line::value(footer, b"Tag: ") == Some(notedb::NEW_PATCH_SET)
             && let Some(hash) = line::value(footer, b"Commit: ").and_then(GitHash::from_hex)
             && let Some(commit) = project.commit(&hash)
         {
@@ -28,7 +33,7 @@ pub(super) fn label_votes<'v>(upto: &Meta<'v>) -> LabelVotes<'v> {
             }
             patch_set = Some(commit);
         }
-        if !meta.traits().has(Traits::LABEL) {
+        if !traits.has(Traits::LABEL) {
             continue;
         }
         let mut rest = footer;

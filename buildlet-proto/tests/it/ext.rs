@@ -51,7 +51,8 @@ fn every_name_is_read_as_it_is_written() {
     let all = Enforced::new(Isolation::Sandbox, Mechanism::ALL);
     assert_eq!(
         all.to_string(),
-        "sandbox by process-group rlimits cgroup landlock bubblewrap network-off"
+        "sandbox by process-group rlimits cgroup landlock network-off subreaper session no-new-privs \
+         scope capabilities hidden-files"
     );
     assert_eq!(Enforced::parse(&all.to_string()), Some(all));
     let none = Enforced::default();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf as _, BytesMut};
 use rustix::fd::{AsFd as _, OwnedFd};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -173,8 +173,10 @@ impl Supervisors {
 impl Supervisor {
     /// Whether it still listens. It never speaks first, so whatever can be read is its end.
     fn is_alive(&self) -> bool {
-        let read = self.socket.try_read(&mut [0]);
-        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        // Asks the system: the runtime would hear of an end a moment later.
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let read = rustix::net::recv(&self.socket, &mut [0_u8; 1], flags);
+        matches!(read, Err(rustix::io::Errno::AGAIN))
     }
 
     /// Sends a message, with the pipe at its first byte.

@@ -41,7 +41,7 @@ impl Command {
     /// A command without arguments, with an **empty** environment, in the directory of this process, without a time limit and
     /// without isolation.
     ///
-    /// `program` is the path of a file; no `PATH` is searched. What a request names becomes such a path by [`resolve`](super::resolve).
+    /// `program` is the path of a file; no `PATH` is searched. What a request names becomes such a path by [`Workplace::command`](super::Workplace::command).
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl Command {
     }
 
     /// Whether it is an error, [`SpawnError::NotEnforced`](super::SpawnError::NotEnforced), if something asked for cannot be
-    /// enforced here. By default the command runs all the same, and [`Enforced`](super::Enforced) tells what is missing.
+    /// enforced here. By default the command runs all the same, and [`Enforcement`](super::Enforcement) tells what is missing.
     #[must_use]
     pub fn require_isolation(mut self, yes: bool) -> Self {
         self.require = yes;
@@ -344,7 +344,7 @@ impl Sandbox {
     }
 
     /// Hides a file (it is empty for the command) or a directory (likewise), such as a key file. Needs the right to mount: see
-    /// [`Enforced`](super::Enforced).
+    /// [`Enforcement`](super::Enforcement).
     #[must_use]
     pub fn hidden(mut self, path: impl Into<PathBuf>) -> Self {
         self.hidden.push(path.into());

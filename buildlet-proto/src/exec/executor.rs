@@ -111,7 +111,7 @@ impl Config {
     }
 }
 
-/// Why there is no [`Running`]. That a program cannot be started is no such error, but an [`Outcome`].
+/// Why there is no [`Running`]. That a program cannot be started is no such error, but an [`Outcome`](super::Outcome).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SpawnError {

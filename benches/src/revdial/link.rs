@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, client, rustls};
 
 use super::worker;
 
-/// Opens connections on whose other end [`worker::serve`] runs.
+/// Opens connections on whose other end `worker::serve` runs.
 pub trait Link: Send + Sync + 'static {
     /// What it opens.
     type Conn: AsyncRead + AsyncWrite + Send + Unpin + 'static;

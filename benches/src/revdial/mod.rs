@@ -1,6 +1,6 @@
 //! What reverse dialing costs over the TLS below it, and beside the Go package.
 //!
-//! The Go peer is `interop/cmd/revdialbench`, which does the same as [`worker`] with Go's own TLS below. Both ends are in one
+//! The Go peer is `interop/cmd/revdialbench`, which does the same as `worker` with Go's own TLS below. Both ends are in one
 //! process each time, over loopback.
 
 mod idle;

@@ -18,7 +18,11 @@ fuzz_target!(|gz: &[u8]| {
     for backend in [Backend::ZlibRs, Backend::Libdeflate] {
         for piece in [usize::MAX, 7] {
             let (data, result) = ours(gz, backend, piece);
+            // libdeflate takes two length codes that RFC 1951 reserves, and then may read more than the others.
+            let may_read_more = backend == Backend::Libdeflate
+                && matches!(first, Some((_, Err(ReadError::Deflate { .. }))));
             match &result {
+                Ok(()) if may_read_more => assert!(data.starts_with(&expected)),
                 Ok(()) => {
                     assert_eq!(data, expected);
                     // Zeros behind the last member are no error to us, nor to gunzip.
@@ -36,6 +40,7 @@ fuzz_target!(|gz: &[u8]| {
             let outcome = (data, result);
             match &first {
                 None => first = Some(outcome),
+                Some(_) if may_read_more => {}
                 Some(first) => {
                     let differ = first.0.iter().zip(&outcome.0).position(|(a, b)| a != b);
                     assert!(

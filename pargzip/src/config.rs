@@ -176,6 +176,11 @@ pub enum Backend {
     /// zlib-rs, pure Rust. Levels 0 to 9.
     ZlibRs,
     /// libdeflate, C: faster both ways. Levels 0 to 12; cannot write [`Mode::SingleMember`].
+    ///
+    /// Reading, it takes the length codes 286 and 287, which RFC 1951 (3.2.6) reserves, for the length 258, where
+    /// other decoders refuse the data. No encoder writes them. Whether a member with such a code is read or is
+    /// [`ReadError::Deflate`](crate::ReadError::Deflate) depends on how it was divided; what is read has the right
+    /// checksum and length either way. Choose [`ZlibRs`](Self::ZlibRs) to have them always refused.
     #[cfg(feature = "libdeflate")]
     Libdeflate,
 }

@@ -42,7 +42,7 @@ struct Settings {
     /// Work for the coordinator as a machine of this host type, instead of listening
     #[arg(long, value_name = "HOST-TYPE", help_heading = "Reverse mode")]
     reverse_type: Option<String>,
-    /// Where the coordinator is, as HOST[:PORT] [default: localhost:8119; port 443]
+    /// Where the coordinator is, as HOST or HOST:PORT [default: localhost:8119; port 443]
     #[arg(long, value_name = "ADDRESS", help_heading = "Reverse mode")]
     coordinator: Option<String>,
     /// The name to register with [default: $HOSTNAME, or the system's]

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
-use pargzip::{Config, ConfigError, ReadError, Reader, ReaderConfig};
+use pargzip::{Backend, Config, ConfigError, ReadError, Reader, ReaderConfig};
 
 use crate::data::{Pieces, Random, backends, compress, decompress, noise, oracle, single, text};
 
@@ -308,6 +308,62 @@ fn what_is_no_gzip_is_told_apart() {
             flags: 0xe0
         })
     );
+}
+
+/// `Backend::Libdeflate` says so: found by fuzzing.
+#[test]
+fn a_length_code_that_rfc_1951_reserves_is_an_error_or_read_with_the_right_checksum() {
+    // A fixed block with the byte 0, the code 286 with distance 1, and the end of the block.
+    let mut bits = Bits::default();
+    bits.low_first(0b011, 3);
+    bits.code(0b0011_0000, 8);
+    bits.code(0b1100_0110, 8);
+    bits.code(0, 5);
+    bits.code(0, 7);
+    let zeros = vec![0; 1 + 258];
+    let mut gz = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    gz.extend(bits.0);
+    let mut crc = flate2::Crc::new();
+    crc.update(&zeros);
+    gz.extend(crc.sum().to_le_bytes());
+    gz.extend(259_u32.to_le_bytes());
+
+    for backend in backends() {
+        let config = ReaderConfig::default().backend(backend);
+        let mut reader = Reader::with_config(&gz[..], config).unwrap();
+        let mut data = Vec::new();
+        match reader.read_to_end(&mut data) {
+            Ok(_) => {
+                assert_ne!(backend, Backend::ZlibRs);
+                assert_eq!(data, zeros);
+            }
+            Err(error) => assert!(matches!(
+                ReadError::of(&error),
+                Some(ReadError::Deflate { .. })
+            )),
+        }
+    }
+}
+
+/// A stream of deflate's bits, by hand.
+#[derive(Default)]
+struct Bits(Vec<u8>, u32);
+
+impl Bits {
+    fn low_first(&mut self, value: u32, count: u32) {
+        for bit in 0..count {
+            if self.1.is_multiple_of(8) {
+                self.0.push(0);
+            }
+            *self.0.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (self.1 % 8);
+            self.1 += 1;
+        }
+    }
+
+    /// Huffman codes begin with their highest bit.
+    fn code(&mut self, code: u32, count: u32) {
+        self.low_first(code.reverse_bits() >> (32 - count), count);
+    }
 }
 
 #[test]

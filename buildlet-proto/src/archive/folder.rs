@@ -101,6 +101,9 @@ impl Folder {
     }
 }
 
+/// How often a name is tried that another process makes and removes meanwhile.
+const TRIES: usize = 16;
+
 /// Whether a directory may be reached through a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
@@ -171,7 +174,7 @@ impl<'a> Steps<'a> {
         self.at.push(name);
         let failed = |error| FsError::new("mkdir", self.base.shown(&self.at), error);
         let mut made = false;
-        loop {
+        for _ in 0..TRIES {
             match sys::open_dir(parent, name) {
                 Ok(dir) => {
                     return Ok(Step {
@@ -181,13 +184,12 @@ impl<'a> Steps<'a> {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => match missing {
-                    // Somebody removes it as fast as it is made: once is enough.
-                    Missing::Make if !made => match sys::make_dir(parent, name, PARENT_MODE) {
+                    Missing::Make => match sys::make_dir(parent, name, PARENT_MODE) {
                         Ok(()) => made = true,
                         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                         Err(error) => return Err(failed(error)),
                     },
-                    _ => return Err(failed(error)),
+                    Missing::Fail => return Err(failed(error)),
                 },
                 Err(error) if sys::is_not_a_dir(&error) => {
                     let link = sys::stat(parent, name).is_ok_and(|meta| meta.is_symlink());
@@ -213,6 +215,8 @@ impl<'a> Steps<'a> {
                 Err(error) => return Err(failed(error)),
             }
         }
+        // It comes and goes as fast as it is looked at.
+        Err(failed(sys::exists()))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -104,7 +104,7 @@ impl Workdir {
     ///
     /// As [`ensure`](Self::ensure).
     pub fn folder(&self) -> Result<Folder, FsError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         if let Some((parent, name)) = &self.place {
             let opened = open_again(held.dir(), parent, name);
             let opened = opened.map_err(|error| FsError::new("mkdir", &self.path, error))?;
@@ -113,6 +113,11 @@ impl Workdir {
             }
         }
         Ok(held.clone())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Folder> {
+        // Whatever panicked, it is a handle.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the directories [`TMP`](Self::TMP), [`GOCACHE`](Self::GOCACHE) and [`GOPLSCACHE`](Self::GOPLSCACHE) where they
@@ -149,8 +154,8 @@ impl Workdir {
     /// Whether there is a directory at `path`, or a link inside that leads to one.
     #[must_use]
     pub fn is_dir(&self, path: &RelativePath) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.dir()
+        self.held()
+            .dir()
             .metadata(path.as_path())
             .is_ok_and(|meta| meta.is_dir())
     }
@@ -250,7 +255,7 @@ impl Workdir {
     }
 
     fn remove_itself(&self) -> Result<(), FsError> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held().clone();
         remove_contents(held.dir(), &self.path)?;
         let Some((parent, name)) = &self.place else {
             return Ok(());

@@ -39,7 +39,7 @@ pub(crate) async fn start(
             Isolation::Process => ext::Isolation::Process,
             Isolation::Sandbox => ext::Isolation::Sandbox,
         })
-        .fetch(server::HttpFetch::default())
+        .fetch(fetcher())
         .on_halt(move || halt(power, &halted));
     if let Some(password) = password {
         settings = settings.password(password);
@@ -53,6 +53,18 @@ pub(crate) async fn start(
         Ssh::Off => settings,
     };
     Ok(Server::new(workdir, settings)?)
+}
+
+/// What `/writetgz` is told to fetch may come from wherever the system's certificate authorities vouch for, as with Go's buildlet;
+/// whom the coordinator is certified by says nothing of that.
+fn fetcher() -> server::HttpFetch {
+    match program::tls_client_config(None, false) {
+        Ok(config) => server::HttpFetch::new().tls(config),
+        Err(error) => {
+            tracing::warn!("archives can be fetched by http:// only: {error:#}");
+            server::HttpFetch::new()
+        }
+    }
 }
 
 /// On Linux, commands have a supervisor: nothing that they start outlives them, or this process.

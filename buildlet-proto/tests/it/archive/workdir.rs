@@ -268,11 +268,10 @@ fn trees_of_any_depth_are_removed() {
 }
 
 #[test]
-fn what_cannot_be_removed_is_told_and_the_rest_removed() {
-    if !run_as_nobody("archive::workdir::what_cannot_be_removed_is_told_and_the_rest_removed") {
+fn read_only_trees_are_removed() {
+    if !run_as_nobody("archive::workdir::read_only_trees_are_removed") {
         return;
     }
-    // Of root, as most of the system: nobody may remove it, nor make it removable.
     let (_temp, workdir) = workdir();
     write(workdir.path().join("d/a"), "");
     write(workdir.path().join("d/sub/b"), "");

@@ -3,6 +3,8 @@ use std::io;
 
 use buildlet_proto::client::{BoxIo, BuildletClient as _, Config, Connector, Exec, HttpClient};
 use buildlet_proto::types::ExecRequest;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
 use crate::process::{Buildlet, is_alive, until};
 
@@ -155,4 +157,69 @@ impl Connector for Tls {
         let connected = revdial::Connect::connect(&self.0).await;
         Ok(Box::new(connected.map_err(io::Error::other)?))
     }
+}
+
+/// As Go's buildlet does, whose address of archives is `https://storage.googleapis.com/...`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_is_fetched_over_tls_from_whom_the_system_believes() {
+    let folder = tempfile::tempdir().unwrap();
+    let acceptor = program::self_signed_acceptor(folder.path(), &["localhost".to_owned()]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}/a.tgz",
+        listener.local_addr().unwrap().port()
+    );
+    let server = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Who does not believe it ends the handshake.
+            let Ok(stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let body = archive();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+
+    let believing = tempfile::tempdir().unwrap();
+    let mut command = crate::process::buildlet();
+    command
+        .arg("-listen=127.0.0.1:0")
+        .arg("-workdir")
+        .arg(believing.path())
+        .env("SSL_CERT_FILE", folder.path().join("cert.pem"));
+    let mut buildlet = Buildlet::start(command);
+    let line = buildlet.wait_for("listening on ");
+    let address = line.rsplit_once("://").unwrap().1;
+    client(address).put_tar_from_url(&url, "d").await.unwrap();
+    let written = fs::read_to_string(believing.path().join("d/hello")).unwrap();
+    assert_eq!(written, "over TLS");
+
+    let strange = tempfile::tempdir().unwrap();
+    let (_buildlet, address) = Buildlet::listening(strange.path(), &[]);
+    client(&address)
+        .put_tar_from_url(&url, "d")
+        .await
+        .unwrap_err();
+    assert!(!strange.path().join("d/hello").exists());
+    server.abort();
+}
+
+fn archive() -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    let content = b"over TLS";
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let gz = pargzip::Writer::new(Vec::new(), pargzip::Config::default()).unwrap();
+    let mut tar = tar::Builder::new(gz);
+    tar.append_data(&mut header, "hello", &content[..]).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
 }

@@ -16,8 +16,12 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// How long the TLS hand-shake may take, as upstream.
 #[cfg(feature = "tls")]
 const TLS_LIMIT: Duration = Duration::from_secs(30);
-/// How often TCP asks whether an idle peer lives, as upstream.
+/// How often TCP asks whether an idle peer lives, as upstream, and how often in vain.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
+const TCP_KEEP_ALIVES: u32 = 4;
+/// How long a worker may leave a keep-alive of its session unacknowledged. TCP by itself tries for a quarter of an hour.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// Opens streams to the coordinator, one for the registration and one for each pick-up.
 ///
@@ -297,5 +301,35 @@ pub(crate) fn tune(tcp: &TcpStream) -> io::Result<()> {
     let keep_alive = TcpKeepalive::new()
         .with_time(TCP_KEEP_ALIVE)
         .with_interval(TCP_KEEP_ALIVE);
+    #[cfg(not(any(target_os = "openbsd", target_os = "redox", target_os = "solaris")))]
+    let keep_alive = keep_alive.with_retries(TCP_KEEP_ALIVES);
     SockRef::from(tcp).set_tcp_keepalive(&keep_alive)
+}
+
+/// A second handle of a connection that may become a session, for when it is one.
+pub(crate) struct Candidate {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket: socket2::Socket,
+}
+
+impl Candidate {
+    #[cfg_attr(
+        not(any(target_os = "android", target_os = "linux")),
+        expect(unused_variables, reason = "the option is one of Linux")
+    )]
+    pub(crate) fn new(tcp: &TcpStream) -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            socket: SockRef::from(tcp).try_clone()?,
+        })
+    }
+
+    /// Makes TCP give a session up whose peer acknowledges nothing, although keep-alives are on their way to it.
+    ///
+    /// Not for other connections: the same option ends those whose peer acknowledges all but has no room for more.
+    pub(crate) fn is_session(&self) {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        // Fails on a connection that has failed already, which is noticed otherwise.
+        let _ = self.socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{ConfigError, DialerConfig, check_count, check_time};
-use crate::connect::tune;
+use crate::connect::{Candidate, tune};
 use crate::connection::Connection;
 use crate::dialer::{Dialer, NewDialerError};
 use crate::proto::{Claim, DialerId, HeadError, Refusal, Routed, Routes, SamePath, behind_head};
@@ -303,10 +303,17 @@ impl FrontDoor {
                 let (arrive, handle) = &*both;
                 let arrival = async {
                     tune(&tcp)?;
-                    arrive(tcp).await
+                    let candidate = Candidate::new(&tcp)?;
+                    Ok((arrive(tcp).await?, candidate))
                 };
                 let accepted = match arrival.await {
-                    Ok(arrival) => door.accept(arrival.from_peer(peer)).await,
+                    Ok((arrival, candidate)) => {
+                        let accepted = door.accept(arrival.from_peer(peer)).await;
+                        if let Ok(Accepted::Registered(_)) = accepted {
+                            candidate.is_session();
+                        }
+                        accepted
+                    }
                     Err(error) => Err(AcceptError::Io(error)),
                 };
                 handle(accepted).await;

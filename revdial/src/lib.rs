@@ -90,6 +90,7 @@
 //! | dials that wait, for each worker | 256, for 30 s | [`DialerConfig::max_pending`], [`DialerConfig::dial_limit`] |
 //! | connections nobody waits for | 8, for 60 s | [`DialerConfig::max_stock`], [`DialerConfig::stock_age`] |
 //! | a worker that does not read | 10 s | [`DialerConfig::write_limit`] |
+//! | a worker whose system does not answer | 75 s, or 60 s after a keep-alive (Linux) | TCP, for connections of [`FrontDoor::serve`] and [`TcpConnector`] |
 //! | a coordinator that says nothing | 100 s | [`ListenerConfig::max_silence`] |
 //! | a registration, a pick-up | 60 s, 20 s | [`ListenerConfig::register_limit`], [`ListenerConfig::pickup_limit`] |
 //! | pick-ups at once, and waiting | 64, 256 | [`ListenerConfig::max_pickups`], [`ListenerConfig::max_queued`] |
@@ -107,7 +108,8 @@
 //!   forgotten. There the next dial fails with it.
 //! - The text of a `pickup-failed` is cut so that its line is never too long for the peer.
 //! - Every wait ends: see the limits above. A listener notices a coordinator that died without a word, and can register
-//!   again by itself ([`ListenerConfig::reconnect`]).
+//!   again by itself ([`ListenerConfig::reconnect`]). A dialer notices within 90 s that packets no longer reach its worker; there TCP tries for a quarter
+//!   of an hour.
 //! - There is no global registry.
 //! - Names of machines and host types that do not fit in a URL or on a page are refused with 400.
 //!

@@ -114,6 +114,7 @@ fn debian_package(program: &str) -> &str {
     match program {
         "gunzip" | "zcat" => "gzip",
         "cc" => "gcc",
+        "ip" | "tc" => "iproute2",
         "scp" | "sftp" | "ssh" | "ssh-keygen" => "openssh-client",
         other => other,
     }

@@ -13,15 +13,18 @@ use crate::coordinator::{Coordinator, client_of};
 use crate::process::{Buildlet, PATIENCE, is_alive, until};
 
 /// A command that tells its process and that of a grandchild which left its session, then waits for ever.
-const LEAVES_TRACES: &str = "setsid sh -c 'echo $$ > far.new; mv far.new far; sleep 1000' & \
+pub(crate) const LEAVES_TRACES: &str = "setsid sh -c 'echo $$ > far.new; mv far.new far; sleep 1000' & \
     echo $$ > near.new; mv near.new near; sleep 1000";
 
-async fn worker(coordinator: &mut Coordinator, workdir: &Path) -> (Buildlet, HttpClient) {
+pub(crate) async fn worker(
+    coordinator: &mut Coordinator,
+    workdir: &Path,
+) -> (Buildlet, HttpClient) {
     let worker = Buildlet::start(coordinator.worker(&["-workdir", workdir.to_str().unwrap()]));
     (worker, coordinator.client().await)
 }
 
-async fn start(client: &HttpClient, script: &str) -> Running {
+pub(crate) async fn start(client: &HttpClient, script: &str) -> Running {
     let request = ExecRequest::new("sh")
         .args(["-c", script])
         .dir(".")
@@ -29,7 +32,7 @@ async fn start(client: &HttpClient, script: &str) -> Running {
     client.start(request).await.unwrap()
 }
 
-fn pids(workdir: &Path) -> [u32; 2] {
+pub(crate) fn pids(workdir: &Path) -> [u32; 2] {
     ["near", "far"].map(|name| {
         let file = workdir.join(name);
         until("the command begins", || file.exists());

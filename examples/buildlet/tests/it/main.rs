@@ -4,5 +4,7 @@ mod coordinator;
 mod faults;
 mod flags;
 mod listen;
+#[cfg(target_os = "linux")]
+mod loss;
 mod process;
 mod reverse;

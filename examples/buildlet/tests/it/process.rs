@@ -67,7 +67,11 @@ impl Buildlet {
 
     /// The next line of the log with `text` in it.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_longer_for(text, PATIENCE)
+    }
+
+    pub(crate) fn wait_longer_for(&mut self, text: &str, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
         loop {
             match self
                 .log
@@ -80,7 +84,7 @@ impl Buildlet {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("no {text:?} within {PATIENCE:?}; the log: {:#?}", self.seen)
+                    panic!("no {text:?} within {patience:?}; the log: {:#?}", self.seen)
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     panic!("no {text:?} before it ended; the log: {:#?}", self.seen)
@@ -139,10 +143,14 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 /// Polls until `done`, as what is waited for has no event.
-pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn until(what: &str, done: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, done);
+}
+
+pub(crate) fn until_within(patience: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !done() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,0 +1,299 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::StoreError;
+use super::config::Place;
+use super::database::{Connection, Session, Sql, sql};
+use crate::model::EventSeq;
+
+/// Orders that may wait: far more than there are machines that could give one at the same moment on one coordinator.
+pub(crate) const QUEUE: usize = 1024;
+
+/// Orders of one transaction: enough that the flush of the disk is a small part of each, few enough that the first does not
+/// wait long for the last.
+const BATCH: usize = 128;
+
+/// Something to write. It may be carried out more than once, if a transaction has to be repeated; only the last one counts.
+pub(crate) trait Write: Send + Sync + 'static {
+    type Answer: Send;
+
+    /// Does it. An error other than [`StoreError::Database`] comes before the first statement that writes.
+    fn write(
+        &self,
+        tx: &mut Tx<'_>,
+    ) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
+}
+
+/// An open transaction.
+pub(crate) struct Tx<'c> {
+    pub(crate) session: Session<'c>,
+    /// The newest event that it wrote.
+    pub(crate) newest: Option<EventSeq>,
+}
+
+/// What comes of a [`Write`].
+type AnswerOf<W> = Result<<W as Write>::Answer, StoreError>;
+
+/// A [`Write`] in the queue.
+pub(crate) trait Order: Send {
+    /// Carries it out; false if the transaction has to be rolled back.
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>)
+    -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
+    /// Tells the caller what came of it, after the commit.
+    fn answer(self: Box<Self>);
+
+    /// Tells the caller that nothing came of it.
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+pub(crate) struct Ordered<W: Write> {
+    write: W,
+    result: Option<AnswerOf<W>>,
+    reply: oneshot::Sender<AnswerOf<W>>,
+}
+
+/// The task that writes.
+pub(crate) struct Writer {
+    pub(crate) connection: Option<Connection>,
+    pub(crate) place: Place,
+    pub(crate) orders: mpsc::Receiver<Box<dyn Order>>,
+    pub(crate) newest: watch::Sender<EventSeq>,
+    pub(crate) closing: CancellationToken,
+    pub(crate) lease: Lease,
+    /// Held as long as anything may be written.
+    pub(crate) lock: Option<std::fs::File>,
+}
+
+/// The right to write to a PostgreSQL database; a SQLite file is locked instead, and this does nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    pub(crate) owner: String,
+    pub(crate) time: Duration,
+}
+
+pub(crate) fn order<W: Write>(write: W) -> (Box<dyn Order>, oneshot::Receiver<AnswerOf<W>>) {
+    let (reply, answer) = oneshot::channel();
+    let ordered = Ordered {
+        write,
+        result: None,
+        reply,
+    };
+    (Box::new(ordered), answer)
+}
+
+impl<W: Write> Order for Ordered<W> {
+    fn run<'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(async move {
+            let result = self.write.write(tx).await;
+            let ok = !matches!(result, Err(StoreError::Database(_)));
+            self.result = Some(result);
+            ok
+        })
+    }
+
+    fn answer(self: Box<Self>) {
+        // A caller that went away does not want to know.
+        if let Some(result) = self.result {
+            let _ = self.reply.send(result);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+impl Writer {
+    /// Runs until the store is closed or dropped.
+    pub(crate) async fn run(mut self) {
+        let mut renewal = tokio::time::interval(self.lease.time / 3);
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let closing = self.closing.clone();
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                first = self.orders.recv() => first,
+                _ = renewal.tick(), if self.lease.is_needed(&self.place) => {
+                    self.commit(&mut Vec::new()).await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the lease could not be renewed");
+                    });
+                    continue;
+                }
+            };
+            let Some(first) = first else { break };
+            self.write(first).await;
+        }
+        self.orders.close();
+        while let Some(first) = self.orders.recv().await {
+            self.write(first).await;
+        }
+        if let Some(mut connection) = self.connection.take() {
+            let released = self.lease.release(&mut connection).await;
+            let closed = connection.close().await;
+            if let Err(error) = released.and(closed) {
+                tracing::warn!(%error, "the database was not closed well");
+            }
+        }
+        drop(self.lock);
+    }
+
+    /// Writes `first` and what else is waiting.
+    async fn write(&mut self, first: Box<dyn Order>) {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match self.orders.try_recv() {
+                Ok(next) => batch.push(next),
+                Err(_) => break,
+            }
+        }
+        match self.commit(&mut batch).await {
+            Ok(()) => batch.into_iter().for_each(Order::answer),
+            Err(error) if batch.len() == 1 || matches!(error, StoreError::LeaseLost) => {
+                fail_all(batch, error);
+            }
+            // One of them may be to blame: each gets a transaction of its own.
+            Err(_) => {
+                for order in batch {
+                    let mut alone = vec![order];
+                    match self.commit(&mut alone).await {
+                        Ok(()) => alone.into_iter().for_each(Order::answer),
+                        Err(error) => fail_all(alone, error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries `batch` out in one transaction. After an error nothing of it was written, unless the commit itself failed.
+    async fn commit(&mut self, batch: &mut [Box<dyn Order>]) -> Result<(), StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            lost => lost.insert(
+                Connection::open_writer(&self.place)
+                    .await
+                    .map_err(|error| StoreError::Database(Box::new(error)))?,
+            ),
+        };
+        let result = transact(connection, &self.lease, batch).await;
+        match result {
+            Ok(newest) => {
+                if let Some(newest) = newest {
+                    self.newest.send_replace(newest);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if connection.session().run(sql("ROLLBACK")).await.is_err() {
+                    // It may be broken, or still inside the transaction.
+                    self.connection = None;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn transact(
+    connection: &mut Connection,
+    lease: &Lease,
+    batch: &mut [Box<dyn Order>],
+) -> Result<Option<EventSeq>, StoreError> {
+    let begin = connection.begin();
+    let lease = lease.renewal(connection);
+    let mut session = connection.session();
+    session.run(begin).await?;
+    if let Some(renew) = lease
+        && session.run(renew).await? == 0
+    {
+        return Err(StoreError::LeaseLost);
+    }
+    let mut tx = Tx {
+        session,
+        newest: None,
+    };
+    for order in batch {
+        if !order.run(&mut tx).await {
+            return Err(StoreError::Database("a statement failed".into()));
+        }
+    }
+    tx.session.run(sql("COMMIT")).await?;
+    Ok(tx.newest)
+}
+
+fn fail_all(batch: Vec<Box<dyn Order>>, error: StoreError) {
+    let lost = matches!(error, StoreError::LeaseLost);
+    let mut error = Some(error);
+    for order in batch {
+        order.fail(match error.take() {
+            Some(error) => error,
+            None if lost => StoreError::LeaseLost,
+            None => StoreError::Database("the transaction failed".into()),
+        });
+    }
+}
+
+impl Lease {
+    fn is_needed(&self, place: &Place) -> bool {
+        match place {
+            Place::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(_) => true,
+        }
+    }
+
+    /// The statement that renews it, and changes no row if it was lost.
+    fn renewal(&self, connection: &Connection) -> Option<Sql> {
+        match connection {
+            Connection::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Connection::Postgres(_) => Some(
+                sql(
+                    "UPDATE lease SET expires = clock_timestamp() + $1 * interval '1 millisecond' \
+                     WHERE owner = $2",
+                )
+                .bind(self.millis())
+                .bind(self.owner.as_str()),
+            ),
+        }
+    }
+
+    /// Takes it if nobody has it; false if somebody has.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn take(&self, connection: &mut Connection) -> Result<bool, StoreError> {
+        let Connection::Postgres(_) = connection else {
+            return Ok(true);
+        };
+        let take = sql(
+            "UPDATE lease SET owner = $2, expires = clock_timestamp() + $1 * interval '1 millisecond' \
+             WHERE expires < clock_timestamp() OR owner = $2",
+        );
+        let take = take.bind(self.millis()).bind(self.owner.as_str());
+        Ok(connection.session().run(take).await? == 1)
+    }
+
+    async fn release(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        match connection {
+            Connection::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Connection::Postgres(_) => {
+                let release = sql("UPDATE lease SET expires = '-infinity' WHERE owner = $1")
+                    .bind(self.owner.as_str());
+                connection.session().run(release).await.map(drop)
+            }
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn millis(&self) -> i64 {
+        i64::try_from(self.time.as_millis()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,3 @@
+//! The public API, seen from outside.
+
+mod store;

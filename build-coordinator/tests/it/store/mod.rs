@@ -1,0 +1,4 @@
+//! Both databases keep the same promises: each test runs on SQLite.
+
+mod builds;
+mod support;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Revision, Timestamp};
+use super::{MAX_MESSAGE, MAX_NAME, Revision, Timestamp, clean};
 
 /// A commit, as its author wrote it: nothing in it is to be trusted. Texts are what can be read of it as UTF-8, with
 /// U+FFFD for the rest.
@@ -51,4 +51,14 @@ pub struct Branch {
     pub head: Revision,
     /// When it last changed here.
     pub updated: Timestamp,
+}
+
+impl Commit {
+    pub(crate) fn clean(&mut self) {
+        self.parents.truncate(16);
+        clean(&mut self.author_name, MAX_NAME);
+        clean(&mut self.author_email, MAX_NAME);
+        clean(&mut self.subject, MAX_NAME);
+        clean(&mut self.body, MAX_MESSAGE);
+    }
 }

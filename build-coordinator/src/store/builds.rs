@@ -28,17 +28,7 @@ pub(crate) fn build_of(row: &Row) -> Result<Build, StoreError> {
     let base = row.text(4)?;
     let purpose = row.text(7)?;
     let attempts = row.u32(12, "number of attempts")?;
-    let state = row.text(9)?;
-    let state = match state.as_str() {
-        "queued" => BuildState::Queued {
-            not_before: row.opt_time(10)?,
-        },
-        "running" => BuildState::Running { attempt: attempts },
-        "done" => BuildState::Done {
-            cause: row.parse(11, "cause")?,
-        },
-        _ => return Err(corrupt("state", state)),
-    };
+    let state = state_of(row, 9, 10, 11, 12)?;
     let cancel = match row.opt_parse(17, "cause")? {
         Some(cause) => Some(CancelRequest {
             cause,
@@ -74,6 +64,29 @@ pub(crate) fn build_of(row: &Row) -> Result<Build, StoreError> {
         cancel,
         message: row.text(20)?,
     })
+}
+
+/// A build's state, from its columns `state`, `not_before`, `cause` and `attempts`.
+pub(crate) fn state_of(
+    row: &Row,
+    state: usize,
+    not_before: usize,
+    cause: usize,
+    attempts: usize,
+) -> Result<BuildState, StoreError> {
+    let state = row.text(state)?;
+    match state.as_str() {
+        "queued" => Ok(BuildState::Queued {
+            not_before: row.opt_time(not_before)?,
+        }),
+        "running" => Ok(BuildState::Running {
+            attempt: row.u32(attempts, "number of attempts")?,
+        }),
+        "done" => Ok(BuildState::Done {
+            cause: row.parse(cause, "cause")?,
+        }),
+        _ => Err(corrupt("state", state)),
+    }
 }
 
 pub(crate) async fn load_build(

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::{BuildId, TransitionError};
+use crate::model::{AttemptId, BuildId, TransitionError};
 
 /// Why something could not be read from a store, or written to it.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +18,15 @@ pub enum StoreError {
     #[error("the {what} is empty, too long, or has a NUL")]
     Name { what: &'static str },
     /// What is to be stored is larger than this store keeps; nothing was written.
-    #[error("the {what} has {bytes} bytes, of which at most {limit} are kept")]
+    #[error("the {what} has a size of {size}, and at most {limit} are kept")]
     TooLarge {
         what: &'static str,
-        bytes: usize,
+        size: usize,
         limit: usize,
     },
+    /// There is no such attempt.
+    #[error("there is no attempt {0}")]
+    NoAttempt(AttemptId),
     /// Another coordinator has taken the lease. Nothing can be written any more.
     #[error("another coordinator writes to this database now")]
     LeaseLost,

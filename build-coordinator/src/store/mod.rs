@@ -24,10 +24,13 @@
 //! as if it had been waited for.
 
 mod builds;
+mod commits;
 mod config;
 mod database;
+mod deliveries;
 mod error;
 mod lock;
+mod machines;
 mod reads;
 mod row;
 #[expect(
@@ -35,9 +38,14 @@ mod row;
     reason = "the module's main type, in its own file"
 )]
 mod store;
+mod timings;
+mod tokens;
 mod writer;
 
+pub use self::commits::{Grid, GridCell, GridRow};
 pub use self::config::StoreConfig;
 pub use self::error::{OpenStoreError, StoreError};
+pub use self::machines::MachineAttempt;
 pub use self::reads::{BuildFilter, BuildPage, BuildRow};
 pub use self::store::{Enqueued, EventFeed, Recorded, Store};
+pub use self::tokens::TokenText;

@@ -4,6 +4,7 @@ use super::builds::{
     BUILD, BUILD_COLUMNS, build_of, event_of, find_build, load_build, load_detail, select_builds,
 };
 use super::database::{Session, sql};
+use super::row::Row;
 use super::{Store, StoreError};
 use crate::model::{Build, BuildDetail, BuildId, BuildKey, Cause, Event, EventSeq, Revision};
 
@@ -200,26 +201,40 @@ impl Store {
         let conditions = conditions.join(" AND ");
         let select = select
             .with_text(format!(
-                "SELECT {BUILD}, commits.subject, commits.author_name FROM builds LEFT JOIN commits \
-                 ON commits.repository = builds.repository AND commits.revision = builds.revision \
-                 WHERE {conditions} ORDER BY builds.id DESC LIMIT ${}",
+                "{} WHERE {conditions} ORDER BY builds.id DESC LIMIT ${}",
+                select_rows(),
                 placeholders + 1
             ))
             .bind(limit);
         let mut snapshot = self.readers().snapshot().await?;
-        let mut builds = Vec::new();
-        for row in snapshot.session().rows(select).await? {
-            builds.push(BuildRow {
-                build: build_of(&row)?,
-                subject: row.opt_text(BUILD_COLUMNS)?,
-                author: row.opt_text(BUILD_COLUMNS + 1)?,
-            });
-        }
+        let rows = snapshot.session().rows(select).await?;
+        let builds = rows
+            .iter()
+            .map(build_row_of)
+            .collect::<Result<Vec<BuildRow>, _>>()?;
         let next = match builds.last() {
             Some(last) if builds.len() == limit as usize => Some(last.build.id),
             _ => None,
         };
         Ok(BuildPage { builds, next })
+    }
+
+    /// The builds that were done last, the last first, at most `limit` (cut to 1000).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn recent(&self, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
+        let select = sql(format!(
+            "{} WHERE builds.state = 'done' ORDER BY builds.ended DESC, builds.id DESC LIMIT $1",
+            select_rows()
+        ));
+        let mut snapshot = self.readers().snapshot().await?;
+        let rows = snapshot
+            .session()
+            .rows(select.bind(limit.clamp(1, MAX_ROWS)))
+            .await?;
+        rows.iter().map(build_row_of).collect()
     }
 
     /// All that happened to a build, in order, at most 10,000 events.
@@ -253,6 +268,22 @@ impl Store {
         let rows = snapshot.session().rows(select).await?;
         rows.iter().map(event_of).collect()
     }
+}
+
+/// `SELECT` of what [`build_row_of`] reads.
+fn select_rows() -> String {
+    format!(
+        "SELECT {BUILD}, commits.subject, commits.author_name FROM builds LEFT JOIN commits \
+         ON commits.repository = builds.repository AND commits.revision = builds.revision"
+    )
+}
+
+fn build_row_of(row: &Row) -> Result<BuildRow, StoreError> {
+    Ok(BuildRow {
+        build: build_of(row)?,
+        subject: row.opt_text(BUILD_COLUMNS)?,
+        author: row.opt_text(BUILD_COLUMNS + 1)?,
+    })
 }
 
 pub(crate) async fn newest_event(session: &mut Session<'_>) -> Result<EventSeq, StoreError> {

@@ -39,6 +39,10 @@ impl Row {
         Ok(get!(self, column))
     }
 
+    pub(crate) fn bytes(&self, column: usize) -> Result<Vec<u8>, StoreError> {
+        Ok(get!(self, column))
+    }
+
     pub(crate) fn u64(&self, column: usize, what: &'static str) -> Result<u64, StoreError> {
         let value = self.int(column)?;
         u64::try_from(value).map_err(|_| corrupt(what, value))

@@ -8,11 +8,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::builds::{find_build, insert_build, insert_event, load_detail, save_change};
 use super::config::Place;
 use super::database::{Connection, Readers};
-use super::reads;
 use super::writer::{Lease, Order, QUEUE, Tx, Write, Writer, order};
 use super::{OpenStoreError, StoreConfig, StoreError};
+use super::{deliveries, reads};
 use crate::model::{
-    Build, BuildDetail, BuildId, Change, Event, EventSeq, MAX_NAME, NewBuild, Timestamp,
+    Build, BuildDetail, BuildId, Change, Event, EventSeq, MAX_NAME, NewBuild, NewDelivery,
+    Timestamp,
 };
 
 /// A database of builds. A handle: clones are the same store.
@@ -194,12 +195,33 @@ impl Store {
     pub async fn record_all(
         &self,
         at: Timestamp,
+        changes: Vec<(BuildId, Change)>,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.record_and_tell(at, changes, Vec::new()).await
+    }
+
+    /// Stores changes of builds, and what others are to be told of them: all or nothing. The deliveries are due at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`record`](Self::record), and for deliveries [`StoreError::Name`] and [`StoreError::TooLarge`]; then nothing
+    /// was stored.
+    pub async fn record_and_tell(
+        &self,
+        at: Timestamp,
         mut changes: Vec<(BuildId, Change)>,
+        mut deliveries: Vec<NewDelivery>,
     ) -> Result<Vec<Recorded>, StoreError> {
         for (_, change) in &mut changes {
             change.clean();
         }
-        self.write(Record { at, changes }).await
+        deliveries::check(&mut deliveries)?;
+        self.write(Record {
+            at,
+            changes,
+            deliveries,
+        })
+        .await
     }
 
     /// Follows the events after `after` as they are stored; [`EventSeq::default`] for all.
@@ -295,6 +317,7 @@ impl Write for Enqueue {
 struct Record {
     at: Timestamp,
     changes: Vec<(BuildId, Change)>,
+    deliveries: Vec<NewDelivery>,
 }
 
 impl Write for Record {
@@ -325,6 +348,9 @@ impl Write for Record {
             let seq = insert_event(&mut tx.session, *id, self.at, change).await?;
             tx.newest = Some(seq);
             recorded.push(Recorded { build, seq });
+        }
+        for delivery in &self.deliveries {
+            deliveries::insert_delivery(&mut tx.session, self.at, delivery).await?;
         }
         Ok(recorded)
     }

@@ -72,6 +72,10 @@ pub(crate) struct Writer {
 /// The right to write to a PostgreSQL database; a SQLite file is locked instead, and this does nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only there is a lease")
+    )]
     pub(crate) owner: String,
     pub(crate) time: Duration,
 }

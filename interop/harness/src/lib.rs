@@ -22,10 +22,12 @@
 //! A peer that does not *compile* is never skipped: that is a mistake in this repository.
 
 mod go;
+mod postgres;
 mod program;
 mod skip;
 
 pub use crate::go::{go, interop_dir, peer, target_dir, upstream};
+pub use crate::postgres::{POSTGRES_URL, Postgres, postgres};
 pub use crate::program::{FILTER_LIMIT, Program, tool};
 pub use crate::skip::{REQUIRE, Skip, required};
 
@@ -60,4 +62,15 @@ pub fn upstream_or_skip(name: &str) -> Option<Program> {
 #[track_caller]
 pub fn tool_or_skip(name: &str) -> Option<Program> {
     skip::or_skip(tool(name), required())
+}
+
+/// [`postgres`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`; as [`postgres`] does besides.
+#[must_use]
+#[track_caller]
+pub fn postgres_or_skip() -> Option<&'static Postgres> {
+    skip::or_skip(postgres(), required())
 }

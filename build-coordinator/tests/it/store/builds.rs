@@ -4,11 +4,18 @@ use build_coordinator::model::{
 };
 use build_coordinator::store::{BuildFilter, OpenStoreError, Store, StoreError};
 
-use super::support::{new_build, sqlite, started, time};
+use super::support::{Scratch, new_build, started, time};
 
-#[tokio::test]
-async fn a_build_is_what_its_events_make_of_it_also_after_opening_again() {
-    let scratch = sqlite().await;
+super::on_both_databases!(
+    a_build_is_what_its_events_make_of_it_also_after_opening_again,
+    the_same_build_is_made_once,
+    a_change_that_cannot_happen_leaves_nothing_behind,
+    a_store_in_use_cannot_be_opened_again,
+    a_feed_gives_every_event_once_and_ends_with_the_store,
+    builds_are_listed_newest_first_in_pages_and_by_what_is_asked,
+);
+
+async fn a_build_is_what_its_events_make_of_it_also_after_opening_again(scratch: Scratch) {
     let store = scratch.store;
     let id = store
         .enqueue(time(1), new_build(1, "linux"))
@@ -107,9 +114,7 @@ async fn a_build_is_what_its_events_make_of_it_also_after_opening_again() {
     );
 }
 
-#[tokio::test]
-async fn the_same_build_is_made_once() {
-    let scratch = sqlite().await;
+async fn the_same_build_is_made_once(scratch: Scratch) {
     let store = &scratch.store;
     let first = store.enqueue(time(1), new_build(1, "linux")).await.unwrap();
     let twice = vec![
@@ -135,9 +140,7 @@ async fn the_same_build_is_made_once() {
     );
 }
 
-#[tokio::test]
-async fn a_change_that_cannot_happen_leaves_nothing_behind() {
-    let scratch = sqlite().await;
+async fn a_change_that_cannot_happen_leaves_nothing_behind(scratch: Scratch) {
     let store = &scratch.store;
     let id = store
         .enqueue(time(1), new_build(1, "linux"))
@@ -162,9 +165,7 @@ async fn a_change_that_cannot_happen_leaves_nothing_behind() {
     assert_eq!(store.newest_event(), seq);
 }
 
-#[tokio::test]
-async fn a_store_in_use_cannot_be_opened_again() {
-    let scratch = sqlite().await;
+async fn a_store_in_use_cannot_be_opened_again(scratch: Scratch) {
     let error = Store::open(scratch.config.clone()).await.unwrap_err();
     assert!(matches!(error, OpenStoreError::InUse { .. }), "{error}");
     scratch.store.close().await.unwrap();
@@ -177,9 +178,7 @@ async fn a_store_in_use_cannot_be_opened_again() {
     Store::open(scratch.config).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_feed_gives_every_event_once_and_ends_with_the_store() {
-    let scratch = sqlite().await;
+async fn a_feed_gives_every_event_once_and_ends_with_the_store(scratch: Scratch) {
     let store = &scratch.store;
     store.enqueue(time(1), new_build(0, "linux")).await.unwrap();
     let mut feed = store.follow(EventSeq::default());
@@ -203,9 +202,7 @@ async fn a_feed_gives_every_event_once_and_ends_with_the_store() {
     assert_eq!(feed.next().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn builds_are_listed_newest_first_in_pages_and_by_what_is_asked() {
-    let scratch = sqlite().await;
+async fn builds_are_listed_newest_first_in_pages_and_by_what_is_asked(scratch: Scratch) {
     let store = &scratch.store;
     for n in 1..=5 {
         store.enqueue(time(1), new_build(n, "linux")).await.unwrap();

@@ -1,12 +1,14 @@
-use build_coordinator::model::{BuildKey, Change, NewBuild, Purpose, Timestamp};
+use build_coordinator::model::{
+    AfterAttempt, BuildKey, Cause, Change, NewBuild, Purpose, Timestamp,
+};
 use build_coordinator::store::{Store, StoreConfig};
 use tempfile::TempDir;
 
-/// A store in a folder that goes away with it.
+/// A store that goes away with this.
 pub(crate) struct Scratch {
     pub(crate) store: Store,
     pub(crate) config: StoreConfig,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 pub(crate) async fn sqlite() -> Scratch {
@@ -15,8 +17,39 @@ pub(crate) async fn sqlite() -> Scratch {
     Scratch {
         store: Store::open(config.clone()).await.unwrap(),
         config,
-        _dir: dir,
+        _dir: Some(dir),
     }
+}
+
+/// A schema of its own in PostgreSQL, or `None` where there is none to test with.
+#[cfg(feature = "postgres")]
+pub(crate) async fn postgres() -> Option<Scratch> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+
+    static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+    let server = tokio::task::spawn_blocking(harness::postgres_or_skip)
+        .await
+        .unwrap()?;
+    let schema = format!(
+        "test_{}_{}",
+        std::process::id(),
+        SCHEMAS.fetch_add(1, Ordering::Relaxed)
+    );
+    let mut connection = sqlx::PgConnection::connect(server.url()).await.unwrap();
+    for text in [
+        format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
+        format!("CREATE SCHEMA {schema}"),
+    ] {
+        connection.execute(AssertSqlSafe(text)).await.unwrap();
+    }
+    let config = StoreConfig::from_url(&server.url_of_schema(&schema)).unwrap();
+    Some(Scratch {
+        store: Store::open(config.clone()).await.unwrap(),
+        config,
+        _dir: None,
+    })
 }
 
 pub(crate) fn time(seconds: i64) -> Timestamp {
@@ -44,5 +77,14 @@ pub(crate) fn started(attempt: u32, machine: &str, owner: &str) -> Change {
         attempt,
         machine: machine.into(),
         owner: owner.into(),
+    }
+}
+
+pub(crate) fn ended(attempt: u32, cause: Cause) -> Change {
+    Change::AttemptEnded {
+        attempt,
+        cause,
+        message: String::new(),
+        then: AfterAttempt::Done,
     }
 }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::text::cut;
 use crate::{HostType, Lease, MachineId, Metrics, Offers, PoolStatus};
 
 /// Where buildlets come from.
@@ -170,13 +171,7 @@ impl LeaseOptions {
     #[must_use]
     pub fn holder(mut self, holder: impl Into<String>) -> Self {
         const MAX_BYTES: usize = 200;
-        let mut holder = holder.into();
-        let cut = (0..=MAX_BYTES.min(holder.len()))
-            .rev()
-            .find(|&at| holder.is_char_boundary(at))
-            .unwrap_or(0);
-        holder.truncate(cut);
-        self.holder = holder;
+        self.holder = cut(holder.into(), MAX_BYTES);
         self
     }
 }

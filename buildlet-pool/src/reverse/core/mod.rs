@@ -1,0 +1,8 @@
+//! What a pool decides, without I/O.
+
+mod events;
+mod moves;
+mod report;
+mod state;
+
+pub(super) use self::state::{Core, Effects, Grant, Handle, Plan};

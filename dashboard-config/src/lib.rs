@@ -61,8 +61,11 @@ mod schema;
 #[cfg(test)]
 mod test_support;
 mod text;
+#[cfg(feature = "upstream")]
+mod upstream;
+mod upstream_json;
 
-pub use crate::config::{Change, Config, Decision, Reason};
+pub use crate::config::{Change, Config, Decision, Reason, Term};
 pub use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use crate::model::{
     Artifact, Buckets, Builder, Cloud, Command, CrossCompile, DEFAULT_SHELL, Environment, GoBuild,
@@ -75,6 +78,8 @@ pub use crate::text::{
     ParseTemplateError, ParseVersionError, ReleaseBranch, Template, Values, Variable, Version,
     parse_duration,
 };
+#[cfg(feature = "upstream")]
+pub use crate::upstream::{Deployment, upstream_2022};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

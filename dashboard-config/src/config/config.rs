@@ -219,6 +219,7 @@ impl Eq for Config {}
 
 fn read_file(source: &Arc<SourceFile>, places: &mut Places, found: &mut Collector) -> File {
     let (document, errors) = DeTable::parse_recoverable(source.text());
+    let is_toml = errors.is_empty();
     for error in errors {
         let place = Place {
             file: Arc::clone(source),
@@ -230,6 +231,10 @@ fn read_file(source: &Arc<SourceFile>, places: &mut Places, found: &mut Collecto
             "this is no TOML: toml.io explains the language"
         };
         found.error(Some(&place), error.message(), hint);
+    }
+    if !is_toml {
+        // What was recovered is guessed; problems of guesses are none.
+        return File::default();
     }
     let span = document.span();
     let root = toml::Spanned::new(span, DeValue::Table(document.into_inner()));

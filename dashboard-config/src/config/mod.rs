@@ -7,8 +7,10 @@
 mod config;
 mod decide;
 mod file;
+mod tries;
 mod validate;
 
 pub use self::config::Config;
 pub use self::decide::{Change, Decision, Reason};
 pub(crate) use self::file::File;
+pub use self::tries::Term;

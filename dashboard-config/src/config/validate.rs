@@ -40,7 +40,9 @@ pub(super) fn validate(file: &File, places: &Places, found: &mut Collector) {
             check.refers(&format!("alias/{word}"), "builder", builder, &file.builders);
         }
     }
-    check.unused_hosts();
+    if !check.found.has_errors() {
+        check.unused_hosts();
+    }
 }
 
 struct Check<'a> {

@@ -53,9 +53,9 @@ record! {
     pub struct Buckets with Default {
         /// Executables of the buildlet, and toolchains.
         pub buildlets: String = String::new(),
-        /// Logs.
+        /// Logs of builds.
         pub logs: String = String::new(),
-        /// Built trees.
+        /// Built trees of Go.
         pub snapshots: String = String::new(),
         /// What remote sessions send and fetch.
         pub transfers: String = String::new(),
@@ -67,13 +67,13 @@ record! {
     pub struct Cloud with Default {
         /// The project of the machines.
         pub project: String = String::new(),
-        /// Its number.
+        /// That project's number.
         pub project_number: i64 = 0,
         /// The project that keeps the results.
         pub status_project: String = String::new(),
         /// Zones of the machines, all in one region.
         pub zones: Vec<String> = Vec::new(),
-        /// The region.
+        /// The region they are in.
         pub region: String = String::new(),
         /// The coordinator's public address; empty: looked up by its name.
         pub static_ip: String = String::new(),
@@ -85,7 +85,7 @@ record! {
         pub cos_service_account: String = String::new(),
         /// Amazon's security group.
         pub aws_security_group: String = String::new(),
-        /// Amazon's region.
+        /// Amazon's region of the machines.
         pub aws_region: String = String::new(),
     }
 }

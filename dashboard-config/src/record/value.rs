@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 /// A tree of data on its way out: to TOML, or to JSON as Go's encoder writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
+    /// JSON only.
+    Null,
     Bool(bool),
     Int(i64),
     Str(String),
@@ -42,6 +44,7 @@ impl Value {
             out.extend(std::iter::repeat_n(indent, depth));
         };
         match self {
+            Self::Null => out.push_str("null"),
             Self::Bool(value) => _ = write!(out, "{value}"),
             Self::Int(value) => _ = write!(out, "{value}"),
             Self::Str(text) => quote_json(out, text),
@@ -157,6 +160,7 @@ fn write_key(out: &mut String, key: &str) {
 
 fn write_inline(out: &mut String, value: &Value) {
     match value {
+        Value::Null => {}
         Value::Bool(value) => _ = write!(out, "{value}"),
         Value::Int(value) => _ = write!(out, "{value}"),
         Value::Str(text) => quote_toml(out, text),

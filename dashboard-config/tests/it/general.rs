@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use dashboard_config::{Change, Command, Config, Isolation, Mode, Reason, Supersede, Values};
 
 use crate::{bad, good};
 
-const TEXT: &str = r#"
+pub(crate) const TEXT: &str = r#"
 [repo.site]
 clone_url = "https://git.example.org/site"
 branches = ["main", "release-*"]
@@ -210,4 +212,31 @@ fn files_of_a_directory_are_one_configuration() {
 
     let error = Config::load([dir.path().join("none.toml")]).unwrap_err();
     assert_eq!(error.iter().next().unwrap().file(), None);
+}
+
+proptest! {
+    #[test]
+    fn any_text_in_a_field_survives_writing_and_reading(
+        script in "\\PC*[a-z\n\"'\\\\ \t#]{1,20}",
+        name in "[^\\pC]{0,20}x",
+        value in "[^\\x00]{0,20}",
+    ) {
+        let base = "[host.h]\npool = 'reverse'\n[builder.b]\nhost_type = 'h'\n";
+        let quoted = |text: &str| format!("{}", serde_json::Value::from(text)).replace('\u{7f}', "\\u007f");
+        let text = format!("{base}step = [{{ run = {}, name = {}, env = {{ V = {} }} }}]\n", quoted(&script), quoted(&name), quoted(&value));
+        prop_assume!(!script.trim().is_empty());
+        let config = good(&text);
+        let step = &config.builder("b").unwrap().steps[0];
+        prop_assert_eq!(&step.command, &Command::Script(script));
+        prop_assert_eq!(step.env.get("V"), Some(&*value));
+        prop_assert_eq!(good(&config.to_toml()), config);
+    }
+
+    #[test]
+    fn no_text_brings_the_reader_down(text in "([a-z_]{1,8}|[\\[\\]{}=.,\"'#\n 0-9-]|builder|step|host|run|true){0,60}") {
+        if let Err(error) = Config::parse("builders.toml", &text) {
+            prop_assert!(error.iter().count() > 0);
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
 }

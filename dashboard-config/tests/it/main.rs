@@ -1,6 +1,10 @@
 //! What a user of the crate relies on.
 
 mod general;
+mod schema;
+#[cfg(feature = "upstream")]
+mod upstream;
+mod validation;
 
 use dashboard_config::{Config, Diagnostics};
 

@@ -53,6 +53,7 @@
 //! What a script contains is no template: a branch can be named `; rm -rf`, and would be run.
 
 mod config;
+mod detect;
 mod diagnostic;
 mod go;
 mod model;
@@ -66,6 +67,7 @@ mod upstream;
 mod upstream_json;
 
 pub use crate::config::{Change, Config, Decision, Reason, Term};
+pub use crate::detect::{Detected, DetectedStep, LOOKED_FOR, Starter, detect, repository_name};
 pub use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use crate::model::{
     Artifact, Buckets, Builder, Cloud, Command, CrossCompile, DEFAULT_SHELL, Environment, GoBuild,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
@@ -29,7 +29,8 @@ pub struct Config {
 impl Config {
     /// Reads files, and of directories all files in them that end in `.toml`, in the order of their names.
     ///
-    /// The files are one configuration: a table that stands in two of them is an error.
+    /// The files are one configuration: a table that stands in two of them is an error. A repository's `clone_url` that begins with `.` is a path from the
+    /// directory of its file, and absolute afterwards.
     ///
     /// # Errors
     ///
@@ -55,16 +56,19 @@ impl Config {
         let mut sources = Vec::new();
         for path in files {
             match read(&path) {
-                Ok(text) => sources.push((path.display().to_string(), text)),
+                Ok(text) => sources.push((path, text)),
                 Err(error) => unreadable(&mut found, &path, &error),
             }
         }
-        Self::build(
-            sources
-                .iter()
-                .map(|(name, text)| (name.as_str(), text.as_str())),
-            found,
-        )
+        let names: Vec<String> = sources
+            .iter()
+            .map(|(path, _)| path.display().to_string())
+            .collect();
+        let files = sources
+            .iter()
+            .zip(&names)
+            .map(|((path, text), name)| (name.as_str(), text.as_str(), path.parent()));
+        Self::build(files, found)
     }
 
     /// Reads one file's text; `name` is what problems call it.
@@ -84,6 +88,7 @@ impl Config {
     pub fn parse_all<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Diagnostics> {
+        let files = files.into_iter().map(|(name, text)| (name, text, None));
         Self::build(files, Collector::default())
     }
 
@@ -183,14 +188,18 @@ impl Config {
     }
 
     fn build<'a>(
-        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+        files: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a Path>)>,
         mut found: Collector,
     ) -> Result<Self, Diagnostics> {
         let mut places = Places::default();
         let mut file = File::default();
-        for (order, (name, text)) in files.into_iter().enumerate() {
+        for (order, (name, text, dir)) in files.into_iter().enumerate() {
             let source = Arc::new(SourceFile::new(name, text, order));
-            merge(&mut file, read_file(&source, &mut places, &mut found));
+            let mut read = read_file(&source, &mut places, &mut found);
+            if let Some(dir) = dir {
+                make_absolute(&mut read, dir, &places, &mut found);
+            }
+            merge(&mut file, read);
         }
         // A reference to what could not be read is not wrong twice.
         if !found.has_errors() {
@@ -240,6 +249,31 @@ fn read_file(source: &Arc<SourceFile>, places: &mut Places, found: &mut Collecto
     let root = toml::Spanned::new(span, DeValue::Table(document.into_inner()));
     let mut reader = Reader::new(Arc::clone(source), places, found);
     File::read(&root, &mut reader).unwrap_or_default()
+}
+
+/// Turns paths of repositories into paths that mean the same from anywhere.
+fn make_absolute(file: &mut File, dir: &Path, places: &Places, found: &mut Collector) {
+    for repo in file.repositories.values_mut() {
+        if !repo.clone_url.starts_with('.') {
+            continue;
+        }
+        let path = path::absolute(dir.join(&repo.clone_url));
+        match path
+            .ok()
+            .and_then(|path| path.into_os_string().into_string().ok())
+        {
+            Some(path) => repo.clone_url = path,
+            None => {
+                let place = places.find(&format!("repo/{}/clone_url", repo.name));
+                let hint = "write an absolute path";
+                found.error(
+                    place,
+                    "the path of this file's directory cannot be told",
+                    hint,
+                );
+            }
+        }
+    }
 }
 
 /// Adds the tables of another file; that none stands in both was seen by `Places`.

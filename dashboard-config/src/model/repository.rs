@@ -6,7 +6,7 @@ use crate::text::{Glob, ReleaseBranch};
 record! {
     /// A git repository.
     pub struct Repository named name {
-        /// Where git fetches it from: an address, or a path of this machine.
+        /// Where git fetches it from: an address, or a path of this machine. One that begins with a dot is a path from the directory of the file.
         pub clone_url: String = String::new(),
         /// The branches that are looked at; patterns.
         pub branches: Vec<Glob> = vec![Glob::any()],

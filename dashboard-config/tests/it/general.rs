@@ -214,6 +214,19 @@ fn files_of_a_directory_are_one_configuration() {
     assert_eq!(error.iter().next().unwrap().file(), None);
 }
 
+#[test]
+fn paths_of_repositories_are_paths_from_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[repo.here]\nclone_url = '.'\n[repo.below]\nclone_url = './sub'\n[repo.other]\nclone_url = '/other'\n";
+    std::fs::write(dir.path().join("builders.toml"), text).unwrap();
+    let config = Config::load([dir.path().join("builders.toml")]).unwrap();
+    let url = |name| &config.repository(name).unwrap().clone_url;
+    let root = std::path::absolute(dir.path()).unwrap();
+    assert_eq!(std::path::Path::new(url("here")), root);
+    assert_eq!(std::path::Path::new(url("below")), root.join("sub"));
+    assert_eq!(url("other"), "/other");
+}
+
 proptest! {
     #[test]
     fn any_text_in_a_field_survives_writing_and_reading(

@@ -1,3 +1,5 @@
 //! The public API, seen from outside.
 
+#[cfg(unix)]
+mod git;
 mod store;

@@ -38,6 +38,7 @@
 
 pub mod git;
 pub mod model;
+pub mod run;
 pub mod store;
 
 /// Runs the example of the README.

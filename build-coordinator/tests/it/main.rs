@@ -2,4 +2,5 @@
 
 #[cfg(unix)]
 mod git;
+mod run;
 mod store;

@@ -1,0 +1,17 @@
+//! Attempts: a build's steps on a leased buildlet, and what becomes of the build afterwards.
+//!
+//! What is decided is decided without I/O: [`Plan`] says what runs, [`Progress`] which step is next and how it all ended,
+//! [`after_attempt`] whether the build is tried again. [`Attempt::run`] carries it out over a
+//! [`Lease`](buildlet_pool::Lease).
+
+mod attempt;
+mod journal;
+mod plan;
+mod progress;
+mod retry;
+
+pub use self::attempt::{Attempt, Ending, KeepError, Kept, Stage, StageError, Stop, StopReason};
+pub use self::journal::{LiveLog, OutputLimit};
+pub use self::plan::{Plan, PlannedStep, STANDARD_VARIABLES};
+pub use self::progress::{Next, Progress, StepEnd};
+pub use self::retry::{MAX_LOST, after_attempt};

@@ -1,0 +1,4 @@
+//! Attempts on a buildlet in this process.
+
+mod attempts;
+mod support;

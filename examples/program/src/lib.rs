@@ -9,7 +9,7 @@ mod signals;
 mod tls;
 
 pub use crate::flags::{go_style, parse_bool};
-pub use crate::run::{LogArgs, run};
+pub use crate::run::{LogArgs, run, run_with};
 #[cfg(feature = "serve-tls")]
 pub use crate::serve_tls::{acceptor, acceptor_from_pem, self_signed_acceptor};
 pub use crate::signals::stop_on_signal;

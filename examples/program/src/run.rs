@@ -1,4 +1,5 @@
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
@@ -48,8 +49,16 @@ impl LogArgs {
 pub fn run<A: Parser + CommandFactory>(
     program: impl FnOnce(A) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
+    run_with(env::args_os(), program)
+}
+
+/// As [`run`], with another command line, of which the first word is the program's name.
+pub fn run_with<A: Parser + CommandFactory>(
+    args: impl Iterator<Item = OsString>,
+    program: impl FnOnce(A) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
     let command = A::command();
-    let args = match A::try_parse_from(go_style(&command, env::args_os())) {
+    let args = match A::try_parse_from(go_style(&command, args)) {
         Ok(args) => args,
         Err(error) => {
             // To standard output or standard error, as it is help or an error; neither can be reported elsewhere.

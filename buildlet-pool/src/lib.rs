@@ -83,6 +83,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `process` | yes | [`ProcessPool`]: buildlets that are processes on this machine |
 //! | `test-support` | no | `test_support`: simulated machines, thousands to a process |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -92,6 +93,8 @@ mod machine;
 mod metrics;
 mod offers;
 mod pool;
+#[cfg(feature = "process")]
+mod process;
 mod reverse;
 mod status;
 #[cfg(feature = "test-support")]
@@ -103,5 +106,7 @@ pub use crate::machine::{HostType, Machine, MachineId};
 pub use crate::metrics::Metrics;
 pub use crate::offers::{OfferEvent, Offers};
 pub use crate::pool::{BuildletPool, GetBuildletError, LeaseError, LeaseOptions, LeaseRequest};
+#[cfg(feature = "process")]
+pub use crate::process::{ProcessConfig, ProcessPool, ProcessStatus, Program, StartError};
 pub use crate::reverse::{HostPolicy, Invitation, NewPoolError, Reuse, ReverseConfig, ReversePool};
 pub use crate::status::{AbsentMachine, HostTypeStatus, MachineState, MachineStatus, PoolStatus};

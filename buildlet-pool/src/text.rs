@@ -6,6 +6,18 @@ pub(crate) fn cut(mut text: String, max: usize) -> String {
     text
 }
 
+/// An error with its causes, as programs print it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

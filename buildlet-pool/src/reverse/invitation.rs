@@ -23,6 +23,7 @@ pub(super) struct Invited {
     key: BuilderKey,
     machine: OnceLock<MachineId>,
     arrived: CancellationToken,
+    left: CancellationToken,
 }
 
 impl Invitation {
@@ -54,6 +55,11 @@ impl Invitation {
         let machine = self.invited.machine.get();
         *machine.expect("it is set before the token fires")
     }
+
+    /// Waits until the machine that registered is gone. Cancel safe.
+    pub async fn left(&self) {
+        self.invited.left.cancelled().await;
+    }
 }
 
 impl Drop for Invitation {
@@ -82,6 +88,7 @@ impl Invited {
             key,
             machine: OnceLock::new(),
             arrived: CancellationToken::new(),
+            left: CancellationToken::new(),
         }
     }
 
@@ -102,5 +109,10 @@ impl Invited {
             self.arrived.cancel();
         }
         first
+    }
+
+    /// The machine is gone.
+    pub(super) fn leave(&self) {
+        self.left.cancel();
     }
 }

@@ -125,7 +125,7 @@ impl ReversePool {
         });
         description.id = id;
         let name = description.host_name.clone();
-        let handle = MachineHandle::new(id, dialer, &name, invited.is_some(), &shared.config);
+        let handle = MachineHandle::new(id, dialer, &name, invited.clone(), &shared.config);
         let handle = match handle {
             Ok(handle) => Arc::new(handle),
             Err(error) => return tracing::warn!(machine = &*name, %error, "machine not admitted"),

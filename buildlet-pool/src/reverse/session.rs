@@ -10,6 +10,7 @@ use tokio::time::{sleep_until, timeout};
 use super::core::Plan;
 use super::hold::Hold;
 use super::shared::{MachineHandle, Shared};
+use crate::text::chain;
 
 /// The task of a machine: does what the core plans, until the machine is gone.
 pub(super) async fn run(shared: Arc<Shared>, machine: Arc<MachineHandle>) {
@@ -79,7 +80,7 @@ impl Session {
         if version < min {
             return Err(Unfit::TooOld { version, min });
         }
-        if !self.machine.invited {
+        if self.machine.invited.is_none() {
             self.clean().await?;
         }
         Ok(status.supports(Extension::Timeout))
@@ -128,7 +129,7 @@ impl Session {
     /// Says good-bye. Who was told to halt closes the connection; until then it may register again and be told apart.
     async fn leave(&self, halt: bool) {
         let machine = &*self.machine;
-        if halt && !machine.invited {
+        if halt && machine.invited.is_none() {
             machine.client.close().await;
             let limit = self.shared.config.health.leave_limit;
             // Else it is closed now.
@@ -141,6 +142,9 @@ impl Session {
         let id = self.machine.id;
         self.shared
             .change(|core, now, fx| core.remove(now, id, end, fx));
+        if let Some(invited) = &self.machine.invited {
+            invited.leave();
+        }
         tracing::info!(machine = self.machine.client.name(), %id, "machine left");
     }
 }
@@ -167,16 +171,4 @@ impl Error for Unfit {
             _ => None,
         }
     }
-}
-
-/// An error with its causes, as programs print it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

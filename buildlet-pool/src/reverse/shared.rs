@@ -44,7 +44,7 @@ pub(super) struct MachineHandle {
     /// The pool's own client.
     pub(super) client: HttpClient,
     /// It was invited: the end of its session is its end, and its work directory is its own.
-    pub(super) invited: bool,
+    pub(super) invited: Option<Arc<Invited>>,
     pub(super) changed: Notify,
 }
 
@@ -105,7 +105,7 @@ impl MachineHandle {
         id: MachineId,
         dialer: Dialer,
         host_name: &str,
-        invited: bool,
+        invited: Option<Arc<Invited>>,
         config: &ReverseConfig,
     ) -> Result<Self, client::ConfigError> {
         let client_config = client::Config::default()

@@ -6,5 +6,7 @@ mod flags;
 mod listen;
 #[cfg(target_os = "linux")]
 mod loss;
+#[cfg(target_os = "linux")]
+mod pool;
 mod process;
 mod reverse;

@@ -1,0 +1,11 @@
+//! Buildlets that are processes on this machine.
+
+mod config;
+mod folder;
+mod identity;
+mod instance;
+mod pool;
+mod slot;
+
+pub use self::config::{ProcessConfig, Program};
+pub use self::pool::{ProcessPool, ProcessStatus, StartError};

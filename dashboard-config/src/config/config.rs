@@ -101,6 +101,15 @@ impl Config {
             .unwrap_or_default()
     }
 
+    /// The same, but with repositories of which no branch is looked at: only what is asked for is built.
+    #[must_use]
+    pub fn only_when_asked(mut self) -> Self {
+        for repo in self.file.repositories.values_mut() {
+            repo.branches.clear();
+        }
+        self
+    }
+
     /// What hardly says what was meant.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {

@@ -8,7 +8,7 @@ record! {
     pub struct Repository named name {
         /// Where git fetches it from: an address, or a path of this machine. One that begins with a dot is a path from the directory of the file.
         pub clone_url: String = String::new(),
-        /// The branches that are looked at; patterns.
+        /// The branches that are looked at; patterns. An empty list: none, and only what is asked for is built.
         pub branches: Vec<Glob> = vec![Glob::any()],
         /// How often they are looked at.
         pub poll: Duration = Duration::from_secs(30),

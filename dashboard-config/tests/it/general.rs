@@ -126,6 +126,18 @@ fn repositories_and_branches_choose_builders() {
 }
 
 #[test]
+fn what_is_built_on_request_alone_has_no_branches_to_look_at() {
+    let config = good(TEXT).only_when_asked();
+    assert!(config.repository("site").unwrap().branches.is_empty());
+    assert_eq!(
+        config.builds("site", "main").len(),
+        2,
+        "what is asked for is decided as before"
+    );
+    assert_eq!(good(&config.to_toml()), config);
+}
+
+#[test]
 fn a_decision_says_what_decided_it() {
     let config = good(TEXT);
     let test = config.builder("test").unwrap();

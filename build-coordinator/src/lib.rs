@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod blobs;
 pub mod git;
 pub mod model;
 pub mod run;

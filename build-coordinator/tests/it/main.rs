@@ -1,5 +1,6 @@
 //! The public API, seen from outside.
 
+mod blobs;
 #[cfg(unix)]
 mod git;
 mod run;

@@ -1,0 +1,192 @@
+use std::fs;
+use std::io::{self, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+
+use super::{BlobError, BlobName, BlobReader, Blobs};
+
+/// Bytes that are read and written at once.
+const PIECE: usize = 64 << 10;
+
+/// Blobs as files in a folder, for their owner's eyes only.
+///
+/// A blob is written under another name, flushed to the disk and renamed, and its folder is flushed: what is there after a
+/// crash is whole.
+#[derive(Clone, Debug)]
+pub struct FileBlobs {
+    dir: PathBuf,
+}
+
+impl FileBlobs {
+    /// Uses the folder `dir`, which is made if it is not there, and removes what a process that was killed left half
+    /// written. One process writes to it at a time, as the store's lock sees to.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made or cleaned.
+    pub async fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let dir = dir.into();
+        let blobs = Self { dir };
+        let temporary = blobs.temporary();
+        blocking(move || {
+            make_private_dir(&temporary)?;
+            for entry in fs::read_dir(&temporary)? {
+                fs::remove_file(entry?.path())?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(blobs)
+    }
+
+    /// Not a name that a blob can have.
+    fn temporary(&self) -> PathBuf {
+        self.dir.join(".tmp")
+    }
+
+    fn path(&self, name: &BlobName) -> PathBuf {
+        self.dir.join(name.as_str())
+    }
+}
+
+#[async_trait]
+impl Blobs for FileBlobs {
+    async fn put(
+        &self,
+        name: &BlobName,
+        source: &mut (dyn AsyncRead + Send + Unpin),
+        limit: u64,
+    ) -> Result<u64, BlobError> {
+        let failed = |error: io::Error| BlobError::storage(name, error);
+        let temporary = Temporary(self.temporary().join(random_name().map_err(failed)?));
+        let mut file = create(temporary.0.clone()).await.map_err(failed)?;
+        let mut piece = vec![0; PIECE];
+        let mut bytes = 0_u64;
+        loop {
+            let read = source.read(&mut piece).await;
+            let read = read.map_err(|source| BlobError::Source {
+                name: name.clone(),
+                source,
+            })?;
+            if read == 0 {
+                break;
+            }
+            bytes += read as u64;
+            if bytes > limit {
+                return Err(BlobError::TooLarge {
+                    name: name.clone(),
+                    limit,
+                });
+            }
+            file.write_all(&piece[..read]).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        file.sync_all().await.map_err(failed)?;
+        drop(file);
+        let (dir, to) = (self.dir.clone(), self.path(name));
+        // From here on it is no use to stop: the temporary file goes with the thread.
+        blocking(move || publish(&dir, &temporary.0, &to))
+            .await
+            .map_err(failed)?;
+        Ok(bytes)
+    }
+
+    async fn get(&self, name: &BlobName, range: Range<u64>) -> Result<BlobReader, BlobError> {
+        let failed = |error: io::Error| BlobError::storage(name, error);
+        let mut file = match File::open(self.path(name)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BlobError::NotFound(name.clone()));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        file.set_max_buf_size(PIECE);
+        let metadata = file.metadata().await.map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(BlobError::NotFound(name.clone()));
+        }
+        let total = metadata.len();
+        let start = range.start.min(total);
+        let end = range.end.clamp(start, total);
+        if start > 0 {
+            file.seek(SeekFrom::Start(start)).await.map_err(failed)?;
+        }
+        let stream = Box::pin(file.take(end - start));
+        Ok(BlobReader::new(total, start..end, stream))
+    }
+
+    async fn remove(&self, name: &BlobName) -> Result<(), BlobError> {
+        match tokio::fs::remove_file(self.path(name)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(BlobError::storage(name, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that is removed when it is dropped; after it was renamed there is none.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // One system call; if it fails, opening the folder again removes it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+async fn create(path: PathBuf) -> io::Result<File> {
+    let file = blocking(move || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)
+    })
+    .await?;
+    let mut file = File::from_std(file);
+    file.set_max_buf_size(PIECE);
+    Ok(file)
+}
+
+/// Gives a finished file its name, in a way that a crash does not undo.
+fn publish(root: &Path, from: &Path, to: &Path) -> io::Result<()> {
+    let parent = to.parent().unwrap_or(root);
+    make_private_dir(parent)?;
+    fs::rename(from, to)?;
+    #[cfg(unix)]
+    for dir in parent.ancestors() {
+        fs::File::open(dir)?.sync_all()?;
+        // Those above may be new too.
+        if dir == root {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn random_name() -> io::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
+}

@@ -33,7 +33,7 @@
 //! 3. The first [class](Priority) that has work; among automated work, release branches.
 //! 4. The [share](Work::share) with the fewest works running on this host type, then the one that had its turn
 //!    longest ago.
-//! 5. The newest commit among batch work, else what was asked for first.
+//! 5. The highest [level](Work::level), then the newest commit among batch work, else what was asked for first.
 //!
 //! Of the free machines the one that has been free for longest is used.
 //!

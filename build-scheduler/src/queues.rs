@@ -10,8 +10,9 @@ use crate::names::Table;
 use crate::time::Time;
 use crate::work::Rank;
 
-/// Where work stands in a lane: what sorts it, then the order of arrival, which makes it unique.
-pub(crate) type Key = (i64, u64);
+/// Where work stands in a lane: its level negated (0 among ages), what sorts it, then the order of arrival, which makes
+/// it unique.
+pub(crate) type Key = (i32, i64, u64);
 
 /// What the works of a lane have in common; numbers are those of the tables in [`Queues`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,7 @@ pub(crate) struct LaneKey {
     pub(crate) rank: Rank,
     pub(crate) share: u32,
     pub(crate) builder: u32,
+    pub(crate) level: i32,
     /// A quota, and how much of it each work uses.
     pub(crate) cost: Option<(u32, u32)>,
 }
@@ -139,7 +141,7 @@ impl Lane {
     fn ends(&self) -> Option<Ends> {
         let head = *self.by_order.first_key_value()?.0;
         let oldest = self.by_age.first_key_value();
-        Some((head, oldest.map_or(head, |(key, _)| *key)))
+        Some((head, oldest.map_or((0, head.1, head.2), |(key, _)| *key)))
     }
 
     fn oldest(&self) -> Option<WorkId> {
@@ -372,7 +374,7 @@ impl Queues {
         {
             return (lane, aged, aged);
         }
-        let first = (key.host, (i64::MIN, 0), 0);
+        let first = (key.host, (i32::MIN, i64::MIN, 0), 0);
         match builder.lanes.range(first..).next() {
             Some(&(host, oldest, other))
                 if host == key.host
@@ -650,7 +652,7 @@ impl Queues {
 }
 
 fn overdue(oldest: Key, rules: &Rules) -> bool {
-    Time::from_unix_millis(oldest.0) <= rules.overdue
+    Time::from_unix_millis(oldest.1) <= rules.overdue
 }
 
 fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, present: bool) {

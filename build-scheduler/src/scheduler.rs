@@ -145,7 +145,7 @@ impl Scheduler {
             Event::AssignmentFailed(id) => {
                 let entry = self.take_running(id)?;
                 self.forget_share(entry.spot.lane.share);
-                self.wait(entry.work, entry.spot.order.1, decisions);
+                self.wait(entry.work, entry.spot.order.2, decisions);
                 Ok(())
             }
             Event::MachineOffered { machine, host_type } => self.offer(machine, &host_type),
@@ -219,7 +219,7 @@ impl Scheduler {
             && let Some(&other) = self.newest.get(key)
         {
             let theirs = &self.works[&other];
-            if (theirs.work.newness(), theirs.spot.order.1) > (work.newness(), arrival) {
+            if (theirs.work.newness(), theirs.spot.order.2) > (work.newness(), arrival) {
                 decisions.push(Decision::Supersede {
                     work: id,
                     by: other,
@@ -266,6 +266,7 @@ impl Scheduler {
             rank: work.rank(),
             share,
             builder: queues.builders.find_or_add(&work.builder, Default::default),
+            level: work.level,
             cost: work.cost.as_ref().map(|cost| {
                 let quota = queues.quotas.find_or_add(&cost.quota, Default::default);
                 (quota, cost.units)
@@ -273,8 +274,8 @@ impl Scheduler {
         };
         Spot {
             lane,
-            order: (work.sort_key(), arrival),
-            age: (work.requested().unix_millis(), arrival),
+            order: (work.level.saturating_neg(), work.sort_key(), arrival),
+            age: (0, work.requested().unix_millis(), arrival),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Work {
     pub requested: Option<Time>,
     /// When the commit was made that it tests. Batch work without it is ordered by when it was asked for.
     pub commit_time: Option<Time>,
+    /// What it is worth among work of the same class and share: more goes first. 0 at first.
+    pub level: i32,
     /// Whether it is for a release branch; automated work for one goes before other automated work.
     pub release_branch: bool,
     /// Of waiting works with the same key only the newest stays, by commit time where they have one.
@@ -79,6 +81,7 @@ impl Work {
             cost: None,
             requested: None,
             commit_time: None,
+            level: 0,
             release_branch: false,
             supersede: None,
             not_before: None,

@@ -124,6 +124,7 @@ impl Oracle {
                     rank,
                     running(work),
                     self.served[work.share.as_str()],
+                    -work.level,
                     order,
                     *arrival,
                 )
@@ -163,6 +164,7 @@ enum Step {
         release: bool,
         commit: Option<i64>,
         age: i64,
+        level: i32,
     },
     Turn(usize),
     Pass(i64),
@@ -176,10 +178,11 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
         prop::option::of(0..50i64),
         0..80i64,
+        0..2i32,
     );
     prop_oneof![
-        3 => add.prop_map(|(priority, share, builder, release, commit, age)| Step::Add {
-            priority, share, builder, release, commit, age,
+        3 => add.prop_map(|(priority, share, builder, release, commit, age, level)| Step::Add {
+            priority, share, builder, release, commit, age, level,
         }),
         3 => any::<usize>().prop_map(Step::Turn),
         1 => (1..30i64).prop_map(Step::Pass),
@@ -209,12 +212,13 @@ proptest! {
             let mut decisions = Vec::new();
             let mut expected = Vec::new();
             match step {
-                Step::Add { priority, share, builder, release, commit, age } => {
+                Step::Add { priority, share, builder, release, commit, age, level } => {
                     let mut work = Work::new(WorkId(id as u64), "h", ["free", "limited"][builder]);
                     work.priority =
                         [Priority::Urgent, Priority::Interactive, Priority::Automated, Priority::Batch][priority];
                     work.share = ["a", "b", "c", "d"][share].into();
                     work.release_branch = release;
+                    work.level = level;
                     work.commit_time = commit.map(at);
                     work.requested = Some(now.saturating_sub(secs(age as u64)));
                     decisions.extend(scheduler.handle(now, Event::WorkAdded(work.clone())).unwrap());

@@ -37,8 +37,10 @@
 #![deny(missing_docs)]
 
 pub mod blobs;
+pub mod coordinator;
 pub mod git;
 pub mod model;
+pub mod notify;
 pub mod run;
 pub mod store;
 

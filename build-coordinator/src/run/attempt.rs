@@ -9,7 +9,7 @@ use buildlet_proto::client::{Archive, BuildletClient, CallError, ExecError, Outc
 use buildlet_proto::types::ext::LimitHit;
 use buildlet_proto::types::{ExecRequest, ListRequest, ProcessState};
 use dashboard_config::Artifact;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -114,6 +114,18 @@ impl StageError {
         Self {
             what: what.into(),
             source: source.into(),
+        }
+    }
+}
+
+impl Ending {
+    /// An attempt that the coordinator could not go on with.
+    pub(crate) fn coordinator_lost(message: String) -> Self {
+        Self {
+            cause: Cause::CoordinatorLost,
+            message,
+            verdict: Verdict::Healthy,
+            spans: Vec::new(),
         }
     }
 }
@@ -477,8 +489,10 @@ impl Attempt {
             drop(sink); // its end is the content's end
             outcome
         };
-        let (outcome, kept) =
-            tokio::join!(reading, stage.keep(self.id, &file.name, Box::new(content)));
+        let (outcome, kept) = tokio::join!(
+            reading,
+            stage.keep(self.id, &file.name, Box::new(content.take(file.bytes + 1)))
+        );
         let kept =
             kept.map_err(|error| of_stage(&StageError::new("cannot keep an artifact", error)))?;
         let outcome = outcome.map_err(|error| of_exec(&error))?;

@@ -10,6 +10,8 @@ mod plan;
 mod progress;
 mod retry;
 
+pub(crate) use self::journal::path as journal_path;
+
 pub use self::attempt::{Attempt, Ending, KeepError, Kept, Stage, StageError, Stop, StopReason};
 pub use self::journal::{LiveLog, OutputLimit};
 pub use self::plan::{Plan, PlannedStep, STANDARD_VARIABLES};

@@ -2,6 +2,8 @@
 
 mod blobs;
 #[cfg(unix)]
+mod coordinator;
+#[cfg(unix)]
 mod git;
 mod run;
 mod store;

@@ -2,3 +2,5 @@
 
 mod attempts;
 mod support;
+
+pub(crate) use support::{eventually, gone};

@@ -1,0 +1,181 @@
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use buildlet_pool::BuildletPool;
+use dashboard_config::Config;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::EnqueueError;
+use super::engine::Order;
+use crate::blobs::{BlobName, Blobs, Logs};
+use crate::git::{Git, Repository, Source};
+use crate::model::{AttemptId, Revision, StoredLog};
+use crate::run::{LiveLog, OutputLimit};
+use crate::store::{Store, StoreError};
+
+/// What all tasks of a coordinator share.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) git: Git,
+    pub(super) logs: Logs,
+    pub(super) pools: Vec<Arc<dyn BuildletPool>>,
+    pub(super) live_logs: PathBuf,
+    pub(super) limit: OutputLimit,
+    pub(super) config: watch::Sender<Arc<Config>>,
+    pub(super) orders: mpsc::Sender<Order>,
+    /// Logs of attempts that run, and of those whose logs are being stored.
+    pub(super) live: Mutex<HashMap<AttemptId, LiveLog>>,
+    repositories: tokio::sync::Mutex<HashMap<String, Repository>>,
+    /// Cancelled when nothing new is to begin.
+    pub(super) closing: CancellationToken,
+    /// Cancelled when nothing is waited for any more.
+    pub(super) stopped: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// Something was put into the store for the messenger.
+    pub(super) messages: Notify,
+    /// Repositories are to be looked at now.
+    pub(super) look: Notify,
+}
+
+pub(super) struct Made {
+    pub(super) store: Store,
+    pub(super) git: Git,
+    pub(super) blobs: Arc<dyn Blobs>,
+    pub(super) pools: Vec<Arc<dyn BuildletPool>>,
+    pub(super) live_logs: PathBuf,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, made: Made, orders: mpsc::Sender<Order>) -> Self {
+        Self {
+            store: made.store,
+            git: made.git,
+            logs: Logs::new(made.blobs),
+            pools: made.pools,
+            live_logs: made.live_logs,
+            limit: OutputLimit::default(),
+            config: watch::Sender::new(Arc::new(config)),
+            orders,
+            live: Mutex::default(),
+            repositories: tokio::sync::Mutex::default(),
+            closing: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            messages: Notify::new(),
+            look: Notify::new(),
+        }
+    }
+
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.borrow().clone()
+    }
+
+    pub(super) fn live(&self, attempt: AttemptId) -> Option<LiveLog> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&attempt).cloned()
+    }
+
+    /// The cache of a repository of the configuration.
+    pub(super) async fn repository(&self, name: &str) -> Result<Repository, EnqueueError> {
+        let config = self.config();
+        let found = config
+            .repository(name)
+            .filter(|found| found.can_build && !found.clone_url.is_empty());
+        let found = found.ok_or_else(|| EnqueueError::NoRepository(name.to_owned()))?;
+        let source = Source::parse(&found.clone_url).map_err(|source| EnqueueError::Source {
+            repository: name.to_owned(),
+            source,
+        })?;
+        let mut repositories = self.repositories.lock().await;
+        if let Some(known) = repositories
+            .get(name)
+            .filter(|known| *known.source() == source)
+        {
+            return Ok(known.clone());
+        }
+        let opened = self.git.repository(name, &source).await?;
+        repositories.insert(name.to_owned(), opened.clone());
+        Ok(opened)
+    }
+
+    /// The revision of what a repository is built against: the newest that is known of its main branch. `None` if it
+    /// stands alone.
+    pub(super) async fn base(
+        &self,
+        config: &Config,
+        repository: &str,
+    ) -> Result<Option<Revision>, EnqueueError> {
+        let base = config
+            .repository(repository)
+            .and_then(|repository| repository.base.as_deref());
+        let Some(base) = base.and_then(|name| config.repository(name)) else {
+            return Ok(None);
+        };
+        let main = config.main_branch(base);
+        let branches = self.store.branches(&base.name).await?;
+        match branches.into_iter().find(|branch| branch.name == main) {
+            Some(branch) => Ok(Some(branch.head)),
+            None => Err(EnqueueError::NoBase(base.name.clone())),
+        }
+    }
+
+    /// Compresses the file of a log into the blob store. `None` if there is no such file.
+    pub(super) async fn store_log(
+        &self,
+        attempt: AttemptId,
+        dropped: u64,
+    ) -> io::Result<Option<StoredLog>> {
+        let path = crate::run::journal_path(&self.live_logs, attempt);
+        let file = match tokio::fs::File::open(&path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let blob = BlobName::log(attempt);
+        let bytes = self
+            .logs
+            .store(&blob, file)
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Some(StoredLog {
+            blob: blob.as_str().to_owned(),
+            bytes,
+            dropped,
+        }))
+    }
+
+    pub(super) async fn remove_live_log(&self, attempt: AttemptId) {
+        let path = crate::run::journal_path(&self.live_logs, attempt);
+        remove(&path).await;
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&attempt);
+    }
+
+    /// Waits after the database failed at something that has happened and must be noted, as a disk that is full is
+    /// emptied and a database comes back; whether it is worth trying again. It is not once the coordinator is stopped, or the
+    /// store closed: the next run finds what is missing.
+    pub(super) async fn wait_for_store(&self, error: &StoreError, failures: &mut u32) -> bool {
+        if !matches!(error, StoreError::Database(_)) {
+            return false;
+        }
+        let pause = Duration::from_millis(100).saturating_mul(2_u32.saturating_pow(*failures));
+        *failures += 1;
+        let pause = tokio::time::sleep(pause.min(Duration::from_secs(30)));
+        self.stopped.run_until_cancelled(pause).await.is_some()
+    }
+}
+
+pub(super) async fn remove(path: &Path) {
+    if let Err(error) = tokio::fs::remove_file(path).await
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove a log");
+    }
+}

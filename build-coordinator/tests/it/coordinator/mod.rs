@@ -1,0 +1,6 @@
+//! The whole system on buildlets in this process.
+
+mod commands;
+mod messages;
+mod restart;
+mod support;

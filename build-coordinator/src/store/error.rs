@@ -63,6 +63,20 @@ pub enum OpenStoreError {
     Store(#[from] StoreError),
 }
 
+impl StoreError {
+    /// Whether it says that an order cannot be carried out, and not that something went wrong meanwhile.
+    pub(crate) fn is_before_writing(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBuild(_)
+                | Self::NoAttempt(_)
+                | Self::Transition(_)
+                | Self::Name { .. }
+                | Self::TooLarge { .. }
+        )
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(Box::new(error))

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
@@ -17,11 +18,14 @@ pub(crate) const QUEUE: usize = 1024;
 /// wait long for the last.
 const BATCH: usize = 128;
 
+/// How long a lost connection may take to come back, while orders wait.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+
 /// Something to write. It may be carried out more than once, if a transaction has to be repeated; only the last one counts.
 pub(crate) trait Write: Send + Sync + 'static {
     type Answer: Send;
 
-    /// Does it. An error other than [`StoreError::Database`] comes before the first statement that writes.
+    /// Does it. An error that [`StoreError::is_before_writing`] comes before the first statement that writes.
     fn write(
         &self,
         tx: &mut Tx<'_>,
@@ -97,7 +101,10 @@ impl<W: Write> Order for Ordered<W> {
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(async move {
             let result = self.write.write(tx).await;
-            let ok = !matches!(result, Err(StoreError::Database(_)));
+            let ok = match &result {
+                Ok(_) => true,
+                Err(error) => error.is_before_writing(),
+            };
             self.result = Some(result);
             ok
         })
@@ -111,6 +118,11 @@ impl<W: Write> Order for Ordered<W> {
     }
 
     fn fail(self: Box<Self>, error: StoreError) {
+        // What it said itself tells more than what became of the transaction.
+        let error = match self.result {
+            Some(Err(own)) => own,
+            _ => error,
+        };
         let _ = self.reply.send(Err(error));
     }
 }
@@ -179,30 +191,43 @@ impl Writer {
 
     /// Carries `batch` out in one transaction. After an error nothing of it was written, unless the commit itself failed.
     async fn commit(&mut self, batch: &mut [Box<dyn Order>]) -> Result<(), StoreError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            lost => lost.insert(
-                Connection::open_writer(&self.place)
-                    .await
-                    .map_err(|error| StoreError::Database(Box::new(error)))?,
-            ),
-        };
-        let result = transact(connection, &self.lease, batch).await;
-        match result {
+        let mut connection = self.begin().await?;
+        match transact(&mut connection, &self.lease, batch).await {
             Ok(newest) => {
+                self.connection = Some(connection);
                 if let Some(newest) = newest {
                     self.newest.send_replace(newest);
                 }
                 Ok(())
             }
             Err(error) => {
-                if connection.session().run(sql("ROLLBACK")).await.is_err() {
-                    // It may be broken, or still inside the transaction.
-                    self.connection = None;
+                // If that fails too, it may be broken, or still inside the transaction: the next one gets a new one.
+                if connection.session().run(sql("ROLLBACK")).await.is_ok() {
+                    self.connection = Some(connection);
                 }
                 Err(error)
             }
         }
+    }
+
+    /// A connection with an open transaction. One that was lost since it was last used is replaced.
+    async fn begin(&mut self) -> Result<Connection, StoreError> {
+        if let Some(mut connection) = self.connection.take() {
+            let begin = connection.begin();
+            match connection.session().run(begin).await {
+                Ok(_) => return Ok(connection),
+                Err(error) => tracing::warn!(%error, "the database's connection is lost"),
+            }
+        }
+        let opened = timeout(CONNECT_LIMIT, Connection::open_writer(&self.place)).await;
+        let mut connection = match opened {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(StoreError::Database(Box::new(error))),
+            Err(elapsed) => return Err(StoreError::Database(Box::new(elapsed))),
+        };
+        let begin = connection.begin();
+        connection.session().run(begin).await?;
+        Ok(connection)
     }
 }
 
@@ -211,10 +236,8 @@ async fn transact(
     lease: &Lease,
     batch: &mut [Box<dyn Order>],
 ) -> Result<Option<EventSeq>, StoreError> {
-    let begin = connection.begin();
     let lease = lease.renewal(connection);
     let mut session = connection.session();
-    session.run(begin).await?;
     if let Some(renew) = lease
         && session.run(renew).await? == 0
     {

@@ -2,7 +2,11 @@
 
 mod builds;
 mod commits;
+mod crash;
+#[cfg(feature = "postgres")]
+mod lease;
 mod records;
+mod replay;
 mod support;
 
 /// Makes tests of functions that take a [`Scratch`](support::Scratch): one for each database.

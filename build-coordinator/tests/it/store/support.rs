@@ -8,6 +8,12 @@ use tempfile::TempDir;
 pub(crate) struct Scratch {
     pub(crate) store: Store,
     pub(crate) config: StoreConfig,
+    /// The URL, for looking at it from outside.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only servers have one")
+    )]
+    pub(crate) url: Option<String>,
     _dir: Option<TempDir>,
 }
 
@@ -17,6 +23,7 @@ pub(crate) async fn sqlite() -> Scratch {
     Scratch {
         store: Store::open(config.clone()).await.unwrap(),
         config,
+        url: None,
         _dir: Some(dir),
     }
 }
@@ -44,10 +51,12 @@ pub(crate) async fn postgres() -> Option<Scratch> {
     ] {
         connection.execute(AssertSqlSafe(text)).await.unwrap();
     }
-    let config = StoreConfig::from_url(&server.url_of_schema(&schema)).unwrap();
+    let url = server.url_of_schema(&schema);
+    let config = StoreConfig::from_url(&url).unwrap();
     Some(Scratch {
         store: Store::open(config.clone()).await.unwrap(),
         config,
+        url: Some(url),
         _dir: None,
     })
 }

@@ -242,7 +242,7 @@ impl Place {
 
     pub(crate) fn config(&self) -> Config {
         let text = format!(
-            "[repo.site]\nclone_url = '{}'\npoll = '1s'\n[host.linux]\npool = 'process'\n{}",
+            "[repo.site]\nclone_url = '{}'\npoll = '1s'\nhistory = 100\n[host.linux]\npool = 'process'\n{}",
             self.repository().display(),
             self.builders
         );

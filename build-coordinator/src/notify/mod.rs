@@ -7,9 +7,11 @@
 //! `X-Build-Delivery` (the delivery's number: the same each time it is sent), and, if its rule has a secret, [`SIGNATURE`]:
 //! `sha256=` and the HMAC-SHA-256 of the body under the secret in hexadecimal digits, as many receivers know it.
 //!
-//! A [`Courier`] does the sending. Votes on changes belong behind the same seam: something that is stored with the result,
+//! A [`Courier`] does the sending; with the feature `webhook` there is one, `HttpCourier`. Votes on changes belong behind the same seam: something that is stored with the result,
 //! and repeated until the review server took it.
 
+#[cfg(feature = "webhook")]
+mod http_courier;
 mod messenger;
 mod rules;
 
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "webhook")]
+pub use self::http_courier::HttpCourier;
 pub(crate) use self::messenger::carry_messages;
 pub(crate) use self::rules::deliveries;
 pub use self::rules::{SIGNATURE, signature};

@@ -1,8 +1,12 @@
-//! What a command costs: `/bin/true` from call to result, beside a bare spawn by tokio.
+//! What a command costs: `/bin/true` from call to result, beside a bare spawn by tokio; and asked for over HTTP, beside a round trip.
 
 use std::process::{ExitCode, Stdio};
 
+use buildlet_proto::client::{self, BuildletClient as _, HttpClient};
 use buildlet_proto::exec::{self, Command, Config, Executor, Isolation, Launcher};
+use buildlet_proto::server::{self, Server};
+use buildlet_proto::types::ExecRequest;
+use buildlet_proto::workdir::Workdir;
 use criterion::{Criterion, criterion_group};
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
@@ -49,7 +53,50 @@ fn run_true(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, run_true);
+/// What a coordinator sees: a request, and the reply with its trailers, on a connection that is kept.
+fn ask_for_true(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("the runtime starts");
+    let folder = tempfile::tempdir().expect("there is room for a directory");
+    let mut group = c.benchmark_group("exec/asked");
+    for (name, config) in [
+        ("direct", Config::default()),
+        (
+            "supervised",
+            Config::default().launcher(Launcher::this_program()),
+        ),
+    ] {
+        let client = runtime.block_on(async {
+            let workdir = Workdir::open(folder.path()).expect("it is there");
+            let config = server::Config::default().executor(Executor::new(config));
+            let server = Server::new(workdir, config).expect("the defaults are sound");
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.expect("there are ports");
+            let address = listener.local_addr().expect("it has one").to_string();
+            tokio::spawn(async move {
+                server
+                    .serve(server::tcp(listener), Default::default())
+                    .await
+            });
+            HttpClient::tcp(&address, client::Config::default()).expect("a sound address")
+        });
+        group.bench_function(format!("{name}/round trip"), |b| {
+            b.iter(|| runtime.block_on(client.status()).expect("it answers"));
+        });
+        group.bench_function(format!("{name}/true"), |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    let request = ExecRequest::new("/bin/true").system_level(true).dir(".");
+                    let running = client.start(request).await.expect("it answers");
+                    let outcome = running.wait().await.expect("it ends");
+                    outcome.success().expect("true is true");
+                });
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, run_true, ask_for_true);
 
 fn main() -> ExitCode {
     // Supervisors are this program.

@@ -34,8 +34,8 @@ fn revdial(c: &mut Criterion) {
     c.bench_function("revdial/dial/revdial/warm", |b| {
         b.iter_custom(|dials| {
             let link = Arc::clone(&warm);
-            let nanoseconds = run(&runtime, async move { warm_dial(&link, TURN).await });
-            Duration::from_nanos(nanoseconds as u64) * dials as u32
+            let dial = run(&runtime, async move { warm_dial(&link, TURN).await });
+            Duration::from_nanos(dial.wall as u64) * dials as u32
         });
     });
 }
@@ -50,9 +50,9 @@ fn bench_connection<L: Link>(c: &mut Criterion, runtime: &Runtime, subject: &str
             run(runtime, async move {
                 let mut spent = 0.0;
                 for _ in 0..times {
-                    spent += f64::from(MIB) / throughput(&*link, MIB).await?;
+                    spent += f64::from(MIB) * throughput(&*link, MIB).await?.wall;
                 }
-                Ok(Duration::from_secs_f64(spent))
+                Ok(Duration::from_nanos(spent as u64))
             })
         });
     });
@@ -60,8 +60,8 @@ fn bench_connection<L: Link>(c: &mut Criterion, runtime: &Runtime, subject: &str
     c.bench_function(&format!("revdial/rtt64/{subject}"), |b| {
         b.iter_custom(|trips| {
             let link = Arc::clone(link);
-            let nanoseconds = run(runtime, async move { round_trip(&*link, TURN).await });
-            Duration::from_nanos(nanoseconds as u64) * trips as u32
+            let trip = run(runtime, async move { round_trip(&*link, TURN).await });
+            Duration::from_nanos(trip.wall as u64) * trips as u32
         });
     });
 }

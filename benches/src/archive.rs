@@ -1,9 +1,8 @@
-//! A source tree unpacked and archived, beside the Go buildlet's `/writetgz` and `/tgz`.
+//! A source tree written to a buildlet and read from it, `/writetgz` and `/tgz`: upstream's program and ours.
 //!
-//! The Go buildlet is upstream's program; it is asked over HTTP on loopback, which takes some hundredths of a second of its times. Ours is a
-//! process of this program that reads the archive from a file, or archives to nowhere: so its memory is its own. All
-//! is on a file system in memory where there is one, so that no disk is measured; the trees are removed between runs, which
-//! is not timed.
+//! Both are processes of their own, started anew for each measurement and asked by the same client over loopback: so their memory is that of
+//! one request. Ours is this program, which serves as the program `buildlet` does. All is on a file system in memory where there is one, so
+//! that no disk is measured; starting, and removing the trees, is not timed.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -13,31 +12,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use buildlet_proto::archive::{CreateOptions, Encoding, Folder, Policy, Source, extract};
+use buildlet_proto::archive::{CreateOptions, Encoding, Folder, Source};
+use buildlet_proto::server::{self, Config, Server};
+use buildlet_proto::types::ext::{ACCEPT_HEADER, ArchiveFormat, FORMAT_HEADER};
 use buildlet_proto::types::{PathStyle, RelativePath};
-use clap::ValueEnum;
-use wait4::Wait4 as _;
+use buildlet_proto::workdir::Workdir;
 
 use crate::measure::median;
 use crate::table::{Align, markdown};
-
-/// How a stream comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Wrapping {
-    /// gzip, in members of 1 MiB
-    Gzip,
-    /// Nothing
-    Tar,
-}
-
-impl From<Wrapping> for Encoding {
-    fn from(wrapping: Wrapping) -> Self {
-        match wrapping {
-            Wrapping::Gzip => Self::Gzip,
-            Wrapping::Tar => Self::Tar,
-        }
-    }
-}
 
 /// What `archive` can be told.
 #[derive(Debug, clap::Args)]
@@ -56,25 +38,17 @@ pub(crate) struct ArchiveArgs {
     dir: Option<PathBuf>,
 }
 
-/// Unpacks standard input as the server does.
-pub(crate) fn unpack(wrapping: Wrapping, dir: &Path, strict: bool) -> anyhow::Result<()> {
-    let policy = if strict {
-        Policy::strict()
-    } else {
-        Policy::upstream()
-    };
-    extract(io::stdin(), wrapping.into(), &Folder::open(dir)?, &policy)?;
-    Ok(())
-}
-
-/// Archives a directory to standard output as the server does.
-pub(crate) fn pack(wrapping: Wrapping, dir: &Path, level: u32) -> anyhow::Result<()> {
-    let whole = RelativePath::parse(".", PathStyle::NATIVE)?;
-    let options = CreateOptions::default().level(level);
-    // Not `io::stdout()`, which looks for line feeds in all that is written.
-    let out = File::options().write(true).open("/dev/stdout")?;
-    Source::open(&Folder::open(dir)?, &whole, options)?.write(out, wrapping.into())?;
-    Ok(())
+/// Serves as a buildlet until it is killed.
+pub(crate) fn buildlet(workdir: &Path) -> anyhow::Result<()> {
+    let server = Server::new(Workdir::open(workdir)?, Config::default())?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        server
+            .serve(server::tcp(listener), Default::default())
+            .await?;
+        Ok(())
+    })
 }
 
 /// Measures both in turns, and prints a table.
@@ -102,18 +76,23 @@ pub(crate) fn report(args: &ArchiveArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A request, and to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    GoUnpack,
-    Unpack(Archive, Rules),
-    GoPack,
-    Pack(Wrapping, u32),
+struct Work {
+    peer: Peer,
+    request: Request,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rules {
-    Upstream,
-    Strict,
+enum Peer {
+    Go,
+    Ours,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Put(Archive),
+    Get(ArchiveFormat),
 }
 
 /// The forms in which the tree lies ready.
@@ -143,38 +122,28 @@ struct Subject {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     wall: Duration,
-    /// Of all its threads, in the kernel too.
+    /// Of all the buildlet's threads, in the kernel too.
     cpu: Option<Duration>,
-    /// Most memory resident at once, in bytes, if the system tells.
+    /// The buildlet's most memory resident at once, in bytes, if the system tells.
     peak: Option<u64>,
 }
 
 fn subjects() -> Vec<Subject> {
-    let subject = |name, work| Subject {
+    let subject = |name, peer, request| Subject {
         name,
-        work,
+        work: Work { peer, request },
         runs: Vec::new(),
     };
-    let unpack = |archive, rules| Work::Unpack(archive, rules);
+    use {Archive::*, Peer::*, Request::*};
     vec![
-        subject("Go buildlet, PUT /writetgz", Work::GoUnpack),
-        subject(
-            "unpack, members of 1 MiB",
-            unpack(Archive::Members, Rules::Upstream),
-        ),
-        subject(
-            "unpack, one member",
-            unpack(Archive::OneMember, Rules::Upstream),
-        ),
-        subject("unpack, plain tar", unpack(Archive::Tar, Rules::Upstream)),
-        subject(
-            "unpack strictly, members of 1 MiB",
-            unpack(Archive::Members, Rules::Strict),
-        ),
-        subject("Go buildlet, GET /tgz", Work::GoPack),
-        subject("archive, gzip level 6", Work::Pack(Wrapping::Gzip, 6)),
-        subject("archive, gzip level 5", Work::Pack(Wrapping::Gzip, 5)),
-        subject("archive, plain tar", Work::Pack(Wrapping::Tar, 6)),
+        subject("Go, PUT /writetgz, members of 1 MiB", Go, Put(Members)),
+        subject("ours, members of 1 MiB", Ours, Put(Members)),
+        subject("Go, PUT /writetgz, one member", Go, Put(OneMember)),
+        subject("ours, one member", Ours, Put(OneMember)),
+        subject("ours, plain tar", Ours, Put(Tar)),
+        subject("Go, GET /tgz", Go, Get(ArchiveFormat::TarGz)),
+        subject("ours", Ours, Get(ArchiveFormat::TarGz)),
+        subject("ours, plain tar", Ours, Get(ArchiveFormat::Tar)),
     ]
 }
 
@@ -186,18 +155,22 @@ fn table(subjects: &[Subject], args: &ArchiveArgs) -> String {
         });
         (median(walls), least, most)
     };
-    let go = |work| {
-        let subject = subjects.iter().find(|subject| subject.work == work);
+    let go = |request| {
+        let peer = Peer::Go;
+        let subject = subjects
+            .iter()
+            .find(|subject| subject.work == Work { peer, request });
         subject.map_or((f64::NAN, f64::NAN, f64::NAN), walls)
     };
-    let (go_unpack, go_pack) = (go(Work::GoUnpack), go(Work::GoPack));
     let rows: Vec<_> = subjects
         .iter()
         .map(|subject| {
-            let (base, least_base, _) = match subject.work {
-                Work::GoUnpack | Work::Unpack(..) => go_unpack,
-                Work::GoPack | Work::Pack(..) => go_pack,
-            };
+            // What Go does with the same request; and gzip of members where it knows no other way.
+            let (base, least_base, _) = go(match subject.work.request {
+                Request::Put(Archive::Tar) => Request::Put(Archive::Members),
+                Request::Put(archive) => Request::Put(archive),
+                Request::Get(_) => Request::Get(ArchiveFormat::TarGz),
+            });
             let (wall, least, most) = walls(subject);
             let cpus = subject.runs.iter().filter_map(|run| run.cpu);
             let cpu = cpus.map(|cpu| cpu.as_secs_f64()).fold(f64::MAX, f64::min);
@@ -231,18 +204,16 @@ fn table(subjects: &[Subject], args: &ArchiveArgs) -> String {
     markdown(&columns, &rows)
 }
 
-/// The tree, its archives, a Go buildlet, and a place to unpack to.
+/// The tree in a work directory, and its archives.
 struct Bench {
     root: PathBuf,
-    tree: PathBuf,
-    unpacked: PathBuf,
-    go: GoBuildlet,
+    workdir: PathBuf,
     files: u32,
 }
 
 impl Bench {
     fn new(root: &Path, args: &ArchiveArgs) -> anyhow::Result<Self> {
-        let workdir = root.join("go");
+        let workdir = root.join("work");
         let tree = workdir.join("tree");
         fs::create_dir_all(&tree)?;
         eprintln!("  making {} files", args.files);
@@ -261,93 +232,41 @@ impl Bench {
         let mut one = pargzip::Writer::new(one, config)?;
         io::copy(&mut File::open(Archive::Tar.file(root))?, &mut one)?;
         one.finish()?;
-        let members = fs::read(Archive::Members.file(root))?;
+        let members = fs::metadata(Archive::Members.file(root))?.len();
         let tar = fs::metadata(Archive::Tar.file(root))?.len();
         eprintln!(
             "  tar {} MB, in gzip {} MB",
             tar / 1_000_000,
-            members.len() / 1_000_000
+            members / 1_000_000
         );
         Ok(Self {
             root: root.to_owned(),
-            unpacked: root.join("unpacked"),
-            go: GoBuildlet::start(&workdir)?,
-            tree,
+            workdir,
             files: args.files,
         })
     }
 
     fn run(&self, work: Work) -> anyhow::Result<Run> {
-        match work {
-            Work::GoUnpack => {
-                let archive = Archive::Members.file(&self.root);
-                let run = self
-                    .go
-                    .measure(|go| go.put("/writetgz?dir=unpacked", &archive))?;
-                self.check_and_remove(&self.root.join("go/unpacked"))?;
+        let buildlet = match work.peer {
+            Peer::Go => Buildlet::go(&self.workdir)?,
+            Peer::Ours => Buildlet::ours(&self.workdir)?,
+        };
+        match work.request {
+            Request::Put(archive) => {
+                let run = buildlet.put("/writetgz?dir=unpacked", archive, &self.root)?;
+                let unpacked = self.workdir.join("unpacked");
+                let files = count_files(&unpacked)?;
+                ensure!(
+                    files == self.files,
+                    "{files} of {} files were unpacked",
+                    self.files
+                );
+                fs::remove_dir_all(unpacked)?;
                 Ok(run)
             }
-            Work::GoPack => self.go.measure(|go| go.get("/tgz?dir=tree")),
-            Work::Unpack(archive, rules) => {
-                fs::create_dir(&self.unpacked)?;
-                let wrapping = match archive {
-                    Archive::Tar => "tar",
-                    Archive::Members | Archive::OneMember => "gzip",
-                };
-                let mut command = ours("unpack");
-                command.arg(wrapping).arg(&self.unpacked);
-                if rules == Rules::Strict {
-                    command.arg("--strict");
-                }
-                command.stdin(File::open(archive.file(&self.root))?);
-                let run = run(command)?;
-                self.check_and_remove(&self.unpacked)?;
-                Ok(run)
-            }
-            Work::Pack(wrapping, level) => {
-                let wrapping = match wrapping {
-                    Wrapping::Gzip => "gzip",
-                    Wrapping::Tar => "tar",
-                };
-                let mut command = ours("pack");
-                command.arg(wrapping).arg(&self.tree);
-                command.args(["--level", &level.to_string()]);
-                command.stdout(Stdio::null());
-                run(command)
-            }
+            Request::Get(format) => buildlet.get("/tgz?dir=tree", format),
         }
     }
-
-    fn check_and_remove(&self, unpacked: &Path) -> anyhow::Result<()> {
-        let files = count_files(unpacked)?;
-        ensure!(
-            files == self.files,
-            "{files} of {} files were unpacked",
-            self.files
-        );
-        Ok(fs::remove_dir_all(unpacked)?)
-    }
-}
-
-fn ours(subcommand: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
-    command.arg(subcommand);
-    command
-}
-
-fn run(mut command: Command) -> anyhow::Result<Run> {
-    let began = Instant::now();
-    let used = command
-        .spawn()
-        .and_then(|mut child| child.wait4())
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let wall = began.elapsed();
-    ensure!(used.status.success(), "{command:?} failed, {}", used.status);
-    Ok(Run {
-        wall,
-        cpu: Some(used.rusage.utime + used.rusage.stime),
-        peak: Some(used.rusage.maxrss),
-    })
 }
 
 fn count_files(dir: &Path) -> anyhow::Result<u32> {
@@ -434,14 +353,15 @@ impl Random {
     }
 }
 
-/// Upstream's buildlet, listening on loopback.
-struct GoBuildlet {
+/// A buildlet that listens on loopback.
+struct Buildlet {
     child: Child,
     address: String,
 }
 
-impl GoBuildlet {
-    fn start(workdir: &Path) -> anyhow::Result<Self> {
+impl Buildlet {
+    /// Upstream's.
+    fn go(workdir: &Path) -> anyhow::Result<Self> {
         // Nobody else takes the port in the meantime, on a machine where nothing is measured beside.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let program = harness::upstream("buildlet")?;
@@ -466,16 +386,69 @@ impl GoBuildlet {
         Ok(go)
     }
 
-    fn measure(
+    fn ours(workdir: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("archive-buildlet")
+            .arg(workdir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start this program again")?;
+        let stdout = child.stdout.take().context("it was piped")?;
+        let mut ours = Self {
+            child,
+            address: String::new(),
+        };
+        BufReader::new(stdout).read_line(&mut ours.address)?;
+        ours.address.truncate(ours.address.trim_end().len());
+        ensure!(!ours.address.is_empty(), "our buildlet does not listen");
+        Ok(ours)
+    }
+
+    fn put(&self, target: &str, archive: Archive, root: &Path) -> anyhow::Result<Run> {
+        let body = File::open(archive.file(root))?;
+        let mut headers = format!("Content-Length: {}\r\n", body.metadata()?.len());
+        if archive == Archive::Tar {
+            headers += &format!("{FORMAT_HEADER}: {}\r\n", ArchiveFormat::Tar.as_str());
+        }
+        self.request("PUT", target, &headers, body)
+    }
+
+    fn get(&self, target: &str, format: ArchiveFormat) -> anyhow::Result<Run> {
+        let headers = match format {
+            ArchiveFormat::TarGz => String::new(),
+            format => format!("{ACCEPT_HEADER}: {}\r\n", format.as_str()),
+        };
+        self.request("GET", target, &headers, io::empty())
+    }
+
+    /// Sends a request and reads all of the reply.
+    fn request(
         &self,
-        request: impl FnOnce(&Self) -> anyhow::Result<Duration>,
+        method: &str,
+        target: &str,
+        headers: &str,
+        mut body: impl Read,
     ) -> anyhow::Result<Run> {
         let before = self.cpu();
-        let wall = request(self)?;
-        let cpu = self.cpu().zip(before).map(|(after, before)| after - before);
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(&self.address)?;
+        write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nHost: buildlet\r\nConnection: close\r\n{headers}\r\n"
+        )?;
+        io::copy(&mut body, &mut stream)?;
+        let mut reply = BufReader::with_capacity(256 << 10, stream);
+        let mut status = String::new();
+        reply.read_line(&mut status)?;
+        if !status.contains(" 200 ") {
+            let mut rest = String::new();
+            reply.read_to_string(&mut rest)?;
+            bail!("the buildlet answered {status}{rest}");
+        }
+        io::copy(&mut reply, &mut io::sink())?;
         Ok(Run {
-            wall,
-            cpu,
+            wall: began.elapsed(),
+            cpu: self.cpu().zip(before).map(|(after, before)| after - before),
             peak: self.peak(),
         })
     }
@@ -489,43 +462,6 @@ impl GoBuildlet {
         Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
-    fn put(&self, target: &str, body: &Path) -> anyhow::Result<Duration> {
-        let body = File::open(body)?;
-        let len = body.metadata()?.len();
-        self.request("PUT", target, body, len)
-    }
-
-    fn get(&self, target: &str) -> anyhow::Result<Duration> {
-        self.request("GET", target, io::empty(), 0)
-    }
-
-    /// Sends a request and reads all of the reply.
-    fn request(
-        &self,
-        method: &str,
-        target: &str,
-        mut body: impl Read,
-        len: u64,
-    ) -> anyhow::Result<Duration> {
-        let began = Instant::now();
-        let mut stream = TcpStream::connect(&self.address)?;
-        write!(
-            stream,
-            "{method} {target} HTTP/1.1\r\nHost: buildlet\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
-        )?;
-        io::copy(&mut body, &mut stream)?;
-        let mut reply = BufReader::with_capacity(256 << 10, stream);
-        let mut status = String::new();
-        reply.read_line(&mut status)?;
-        if !status.contains(" 200 ") {
-            let mut rest = String::new();
-            reply.read_to_string(&mut rest)?;
-            bail!("the Go buildlet answered {status}{rest}");
-        }
-        io::copy(&mut reply, &mut io::sink())?;
-        Ok(began.elapsed())
-    }
-
     /// The most memory that it ever had, where the system tells.
     fn peak(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -537,7 +473,7 @@ impl GoBuildlet {
     }
 }
 
-impl Drop for GoBuildlet {
+impl Drop for Buildlet {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::archive::{self, ArchiveArgs, Wrapping};
+use crate::archive::{self, ArchiveArgs};
 use crate::{livelog, report, revdial, rival};
 
 /// Measures this project's programs beside their rivals
@@ -39,24 +39,9 @@ enum Command {
     },
     /// Measures unpacking and archiving a source tree, beside the Go buildlet
     Archive(ArchiveArgs),
-    /// Unpacks standard input, as a program of its own
+    /// A buildlet that listens on a port of the system's choice, and prints it
     #[command(hide = true)]
-    Unpack {
-        #[arg(value_enum)]
-        wrapping: Wrapping,
-        dir: PathBuf,
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Archives a directory to standard output, as a program of its own
-    #[command(hide = true)]
-    Pack {
-        #[arg(value_enum)]
-        wrapping: Wrapping,
-        dir: PathBuf,
-        #[arg(long)]
-        level: u32,
-    },
+    ArchiveBuildlet { workdir: PathBuf },
     /// Compresses standard input to standard output with the crate gzp, as a program of its own would
     #[command(hide = true)]
     GzpCompress {
@@ -139,16 +124,7 @@ impl Args {
             Command::RevdialCoordinator => revdial::coordinator(),
             Command::RevdialWorkers { addr, count } => revdial::workers(&addr, count),
             Command::Archive(args) => archive::report(&args),
-            Command::Unpack {
-                wrapping,
-                dir,
-                strict,
-            } => archive::unpack(wrapping, &dir, strict),
-            Command::Pack {
-                wrapping,
-                dir,
-                level,
-            } => archive::pack(wrapping, &dir, level),
+            Command::ArchiveBuildlet { workdir } => archive::buildlet(&workdir),
             Command::GzpCompress {
                 format,
                 threads,

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 pub use self::idle::{coordinator, workers};
 pub use self::link::{Bare, Configs, Link};
 pub use self::reverse::{Reverse, warm_dial};
-pub use self::worker::{dials, round_trip, throughput};
+pub use self::worker::{Cost, dials, round_trip, throughput};
 use crate::cli::RevdialArgs;
 use crate::livelog::median;
 use crate::machine;
@@ -55,13 +55,13 @@ const CASES: [Case; 7] = [
     Case::WarmDial,
 ];
 
-/// What was measured of one case: a number a round, of each subject that does it.
+/// What was measured of one case, a cost a round; nothing of subjects that do not do it.
 #[derive(Debug, Default)]
 struct Measured {
-    go_tls: Vec<f64>,
-    go: Vec<f64>,
-    tls: Vec<f64>,
-    ours: Vec<f64>,
+    go_tls: Vec<Cost>,
+    go: Vec<Cost>,
+    tls: Vec<Cost>,
+    ours: Vec<Cost>,
 }
 
 /// Measures all in turns, and prints the tables.
@@ -111,11 +111,6 @@ pub(crate) fn report(args: &RevdialArgs) -> anyhow::Result<()> {
     eprintln!("  {registered} registered workers");
     let mut text = String::new();
     writeln!(text, "Machine: {}.\n", machine::describe())?;
-    let rows: Vec<_> = CASES
-        .into_iter()
-        .zip(&mut measured)
-        .map(|(case, measured)| case.row(measured))
-        .collect();
     let columns = [
         ("what", Align::Left),
         ("Go, TLS", Align::Right),
@@ -126,7 +121,13 @@ pub(crate) fn report(args: &RevdialArgs) -> anyhow::Result<()> {
         ("× Go", Align::Right),
         ("goal", Align::Left),
     ];
+    let cases = || CASES.into_iter().zip(&measured);
+    let rows: Vec<_> = cases().map(|(case, measured)| case.row(measured)).collect();
     writeln!(text, "{}", markdown(&columns, &rows))?;
+    let rows: Vec<_> = cases()
+        .filter_map(|(case, measured)| case.cpu_row(measured))
+        .collect();
+    writeln!(text, "{}", markdown(&columns[..7], &rows))?;
     text += &idle::report(registered)?;
     print!("{text}");
     Ok(())
@@ -145,13 +146,20 @@ pub fn runtime() -> anyhow::Result<Runtime> {
     runtime.context("cannot start a runtime")
 }
 
-/// The peer's number for a case among its lines.
-fn of_peer(output: &str, subject: &str, case: &str) -> anyhow::Result<f64> {
-    let prefix = format!("{subject} {case}=");
-    let line = output
-        .lines()
-        .find_map(|line| line.strip_prefix(&prefix)?.parse().ok());
-    line.with_context(|| format!("the Go peer left out {subject} {case}"))
+/// The peer's numbers for a case among its lines.
+fn of_peer(output: &str, subject: &str, case: &str) -> anyhow::Result<Cost> {
+    let prefix = format!("{subject} {case} ");
+    let found = output.lines().find_map(|line| {
+        let (wall, cpu) = line
+            .strip_prefix(&prefix)?
+            .strip_prefix("wall=")?
+            .split_once(" cpu=")?;
+        Some(Cost {
+            wall: wall.parse().ok()?,
+            cpu: cpu.parse().ok()?,
+        })
+    });
+    found.with_context(|| format!("the Go peer left out {subject} {case}"))
 }
 
 /// What is measured of ours.
@@ -235,49 +243,36 @@ impl Case {
         }
     }
 
-    fn row(self, measured: &mut Measured) -> Vec<String> {
-        let Measured {
-            go_tls,
-            go,
-            tls,
-            ours,
-        } = measured;
-        let [go_tls, go, tls, ours] =
-            [go_tls, go, tls, ours].map(|of| (!of.is_empty()).then(|| median(of)));
-        let ours = ours.expect("it was measured each round");
-        // How many times as fast, whichever way the numbers count.
-        let times = |other: f64| {
-            if self.less_is_better() {
-                other / ours
-            } else {
-                ours / other
-            }
-        };
+    fn row(self, measured: &Measured) -> Vec<String> {
+        let of = Medians::of(measured, |cost| cost.wall);
         let goal = match self {
-            Self::Throughput => goal("0.97 of TLS", tls.is_some_and(|tls| times(tls) >= 0.97)),
+            Self::Throughput => goal(
+                "0.97 of TLS",
+                of.tls.is_some_and(|tls| tls / of.ours >= 0.97),
+            ),
             // Within what two runs of the same differ by.
             Self::RoundTrip => goal(
                 "as TLS, within 3 %",
-                tls.is_some_and(|tls| times(tls) >= 0.97),
+                of.tls.is_some_and(|tls| tls / of.ours >= 0.97),
             ),
-            Self::Dials { .. } => goal("1.8 × Go", go.is_some_and(|go| times(go) >= 1.8)),
-            Self::WarmDial => goal("under 100 µs", ours < 100_000.0),
+            Self::Dials { .. } => goal("1.8 × Go", of.go.is_some_and(|go| go / of.ours >= 1.8)),
+            Self::WarmDial => goal("under 100 µs", of.ours < 100_000.0),
         };
-        let cell =
-            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| self.show(value));
-        let ratio = |other: Option<f64>| {
-            other.map_or_else(|| "–".to_owned(), |other| format!("{:.2}", times(other)))
+        let mut row = of.row(self.title(), |nanoseconds| self.show(nanoseconds));
+        row.push(goal);
+        row
+    }
+
+    /// What a MiB or a dial takes of the CPUs.
+    fn cpu_row(self, measured: &Measured) -> Option<Vec<String>> {
+        let title = match self {
+            Self::Throughput => "CPU, µs a MiB".to_owned(),
+            Self::Dials { .. } => self.title().replace("dials/s", "CPU, µs a dial"),
+            // What it takes besides is mostly to wait.
+            Self::RoundTrip | Self::WarmDial => return None,
         };
-        vec![
-            self.title(),
-            cell(go_tls),
-            cell(go),
-            cell(tls),
-            self.show(ours),
-            ratio(tls),
-            ratio(go),
-            goal,
-        ]
+        let of = Medians::of(measured, |cost| cost.cpu);
+        Some(of.row(title, |nanoseconds| format!("{:.0}", nanoseconds / 1e3)))
     }
 
     fn title(self) -> String {
@@ -296,16 +291,59 @@ impl Case {
         }
     }
 
-    fn less_is_better(self) -> bool {
-        matches!(self, Self::RoundTrip | Self::WarmDial)
+    fn show(self, nanoseconds: f64) -> String {
+        match self {
+            Self::RoundTrip | Self::WarmDial => format!("{:.1}", nanoseconds / 1e3),
+            Self::Throughput | Self::Dials { .. } => format!("{:.0}", 1e9 / nanoseconds),
+        }
+    }
+}
+
+/// The medians of one number, in nanoseconds.
+struct Medians {
+    go_tls: Option<f64>,
+    go: Option<f64>,
+    tls: Option<f64>,
+    ours: f64,
+}
+
+impl Medians {
+    fn of(measured: &Measured, number: impl Fn(&Cost) -> f64) -> Self {
+        let Measured {
+            go_tls,
+            go,
+            tls,
+            ours,
+        } = measured;
+        let [go_tls, go, tls, ours] = [go_tls, go, tls, ours].map(|costs| {
+            (!costs.is_empty()).then(|| median(&mut costs.iter().map(&number).collect::<Vec<_>>()))
+        });
+        let ours = ours.expect("it was measured each round");
+        Self {
+            go_tls,
+            go,
+            tls,
+            ours,
+        }
     }
 
-    fn show(self, value: f64) -> String {
-        if self.less_is_better() {
-            format!("{:.1}", value / 1e3)
-        } else {
-            format!("{value:.0}")
-        }
+    fn row(&self, title: String, show: impl Fn(f64) -> String) -> Vec<String> {
+        let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), &show);
+        let ratio = |other: Option<f64>| {
+            other.map_or_else(
+                || "–".to_owned(),
+                |other| format!("{:.2}", other / self.ours),
+            )
+        };
+        vec![
+            title,
+            cell(self.go_tls),
+            cell(self.go),
+            cell(self.tls),
+            show(self.ours),
+            ratio(self.tls),
+            ratio(self.go),
+        ]
     }
 }
 
@@ -319,28 +357,36 @@ mod tests {
 
     #[test]
     fn the_peers_lines_are_told_apart() {
-        let output = "tls dials1=3.5\nrevdial dials1=4.0\nrevdial dials8=5\n";
-        assert_eq!(of_peer(output, "tls", "dials1").unwrap(), 3.5);
-        assert_eq!(of_peer(output, "revdial", "dials1").unwrap(), 4.0);
-        assert_eq!(of_peer(output, "revdial", "dials8").unwrap(), 5.0);
+        let output = "tls dials1 wall=3.5 cpu=7\nrevdial dials1 wall=4.0 cpu=8\nrevdial dials8 wall=5 cpu=9\n";
+        assert_eq!(of_peer(output, "tls", "dials1").unwrap().wall, 3.5);
+        assert_eq!(of_peer(output, "revdial", "dials1").unwrap().cpu, 8.0);
+        assert_eq!(of_peer(output, "revdial", "dials8").unwrap().wall, 5.0);
         assert!(of_peer(output, "tls", "dials8").is_err());
     }
 
     #[test]
     fn a_row_says_whether_its_goal_is_met() {
-        let mut measured = Measured {
-            go_tls: vec![900.0],
-            go: vec![700.0],
-            tls: vec![2000.0],
-            ours: vec![1400.0, 1000.0, 1300.0],
+        let costs = |a_second: &[f64]| {
+            a_second
+                .iter()
+                .map(|n| Cost {
+                    wall: 1e9 / n,
+                    cpu: 2e9 / n,
+                })
+                .collect()
         };
-        let row = Case::Dials {
+        let measured = Measured {
+            go_tls: costs(&[900.0]),
+            go: costs(&[700.0]),
+            tls: costs(&[2000.0]),
+            ours: costs(&[1400.0, 1000.0, 1300.0]),
+        };
+        let dials = Case::Dials {
             at_once: 1,
             resumed: false,
-        }
-        .row(&mut measured);
+        };
         assert_eq!(
-            row[1..],
+            dials.row(&measured)[1..],
             [
                 "900",
                 "700",
@@ -351,12 +397,25 @@ mod tests {
                 "1.8 × Go: met"
             ]
         );
-        let row = Case::WarmDial.row(&mut Measured {
-            ours: vec![123_456.0],
+        let cpu = [
+            "CPU, µs a dial, 1 at a time, full handshakes",
+            "2222",
+            "2857",
+            "1000",
+            "1538",
+            "0.65",
+            "1.86",
+        ];
+        assert_eq!(dials.cpu_row(&measured).unwrap(), cpu);
+        let measured = Measured {
+            ours: vec![Cost {
+                wall: 123_456.0,
+                cpu: 0.0,
+            }],
             ..Measured::default()
-        });
+        };
         assert_eq!(
-            row[1..],
+            Case::WarmDial.row(&measured)[1..],
             ["–", "–", "–", "123.5", "–", "–", "under 100 µs: **missed**"]
         );
     }

@@ -20,7 +20,7 @@ use tokio_rustls::rustls;
 use tokio_rustls::server::TlsStream;
 
 use super::link::{Configs, Link};
-use super::{median, worker};
+use super::{Cost, median, worker};
 
 /// How many connections are kept ready where that is measured.
 pub(super) const WARM: usize = 8;
@@ -70,12 +70,12 @@ impl Link for Reverse {
     }
 }
 
-/// Nanoseconds that a dial takes when there is one in stock: the median of what fits into `budget`.
+/// What a dial costs when there is one in stock: the median of what fits into `budget`. CPUs are not measured.
 ///
 /// # Errors
 ///
 /// When a dial fails.
-pub async fn warm_dial(link: &Reverse, budget: Duration) -> anyhow::Result<f64> {
+pub async fn warm_dial(link: &Reverse, budget: Duration) -> anyhow::Result<Cost> {
     let mut times = Vec::new();
     let end = Instant::now() + budget;
     while times.is_empty() || Instant::now() < end {
@@ -88,7 +88,10 @@ pub async fn warm_dial(link: &Reverse, budget: Duration) -> anyhow::Result<f64> 
         times.push(began.elapsed().as_nanos() as f64);
         drop(conn);
     }
-    Ok(median(&mut times))
+    Ok(Cost {
+        wall: median(&mut times),
+        cpu: 0.0,
+    })
 }
 
 /// Takes all registrations, and gives the dialers to whoever receives them.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
@@ -48,18 +49,56 @@ async fn send_back<C: AsyncRead + AsyncWrite + Unpin>(conn: &mut C) -> std::io::
     }
 }
 
-/// MiB a second through one connection, from the side that dials.
+/// What one thing took, in nanoseconds: a MiB, a round trip, a dial.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Time.
+    pub wall: f64,
+    /// Time of all CPUs together, in the kernel too, of both ends: what else the machine does hardly shows in it.
+    pub cpu: f64,
+}
+
+/// Begins to measure.
+struct Meter {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Meter {
+    fn start() -> Self {
+        Self {
+            wall: Instant::now(),
+            cpu: cpu_time(),
+        }
+    }
+
+    fn each_of(self, count: u64) -> Cost {
+        let each = |time: Duration| time.as_nanos() as f64 / count as f64;
+        Cost {
+            wall: each(self.wall.elapsed()),
+            cpu: each(cpu_time() - self.cpu),
+        }
+    }
+}
+
+/// What this process has used.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("it only grows, from nothing")
+}
+
+/// What a MiB costs on one connection, of so many from the side that dials.
 ///
 /// # Errors
 ///
 /// When the connection fails.
-pub async fn throughput(link: &impl Link, mib: u32) -> anyhow::Result<f64> {
+pub async fn throughput(link: &impl Link, mib: u32) -> anyhow::Result<Cost> {
     let mut conn = link.dial().await?;
     conn.write_u8(b't').await?;
     conn.write_u32(mib).await?;
     conn.flush().await?;
     let buf = vec![0; WRITE_SIZE];
-    let began = Instant::now();
+    let meter = Meter::start();
     for _ in 0..(u64::from(mib) << 20) / WRITE_SIZE as u64 {
         conn.write_all(&buf).await?;
     }
@@ -68,33 +107,38 @@ pub async fn throughput(link: &impl Link, mib: u32) -> anyhow::Result<f64> {
         conn.read_u8().await? == 1,
         "the worker answers something else"
     );
-    Ok(f64::from(mib) / began.elapsed().as_secs_f64())
+    Ok(meter.each_of(mib.into()))
 }
 
-/// Nanoseconds that 64 bytes take there and back on one connection: the median of what fits into `budget`.
+/// What it costs to send 64 bytes there and back on one connection: the median of what fits into `budget`, and the mean on CPUs.
 ///
 /// # Errors
 ///
 /// When the connection fails.
-pub async fn round_trip(link: &impl Link, budget: Duration) -> anyhow::Result<f64> {
+pub async fn round_trip(link: &impl Link, budget: Duration) -> anyhow::Result<Cost> {
     let mut conn = link.dial().await?;
     conn.write_u8(b'r').await?;
     let mut buf = [0; PING_SIZE];
     let mut times = Vec::new();
-    let end = Instant::now() + budget;
+    let meter = Meter::start();
     loop {
         let began = Instant::now();
-        if began >= end {
-            return Ok(super::median(&mut times));
+        if began.duration_since(meter.wall) >= budget && !times.is_empty() {
+            break;
         }
         conn.write_all(&buf).await?;
         conn.flush().await?;
         conn.read_exact(&mut buf).await?;
         times.push(began.elapsed().as_nanos() as f64);
     }
+    let mean = meter.each_of(times.len() as u64);
+    Ok(Cost {
+        wall: super::median(&mut times),
+        ..mean
+    })
 }
 
-/// Dials a second, so many at a time, for as long as `budget` says.
+/// What a dial costs when so many are made at a time, for as long as `budget` says.
 ///
 /// # Errors
 ///
@@ -103,22 +147,25 @@ pub async fn dials<L: Link>(
     link: &Arc<L>,
     at_once: usize,
     budget: Duration,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Cost> {
     let count = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
+    let meter = Meter::start();
+    let end = meter.wall + budget;
     let mut tasks = JoinSet::new();
     for _ in 0..at_once {
         let (link, count) = (Arc::clone(link), Arc::clone(&count));
         tasks.spawn(async move {
-            while began.elapsed() < budget {
+            loop {
                 drop(link.dial().await?);
                 count.fetch_add(1, Ordering::Relaxed);
+                if Instant::now() >= end {
+                    return anyhow::Ok(());
+                }
             }
-            anyhow::Ok(())
         });
     }
     while let Some(done) = tasks.join_next().await {
         done??;
     }
-    Ok(count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
+    Ok(meter.each_of(count.load(Ordering::Relaxed)))
 }

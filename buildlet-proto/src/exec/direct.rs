@@ -16,11 +16,14 @@ use super::watch::{Event, Gone};
 use crate::types::ProcessState;
 use crate::types::ext::Usage;
 
+/// What becomes of a command: it exited, and it is gone.
+const EVENTS: usize = 2;
+
 /// The handle of a command whose parent is this process. Dropped, it kills the command.
 #[derive(Debug)]
 pub(super) struct Direct {
     target: KillOnDrop,
-    events: async_mpsc::UnboundedReceiver<Event>,
+    events: async_mpsc::Receiver<Event>,
     sweep: mpsc::Sender<Sweep>,
 }
 
@@ -40,7 +43,7 @@ impl Direct {
         output: PipeWriter,
     ) -> io::Result<Result<Self, String>> {
         let (started_sender, started) = oneshot::channel();
-        let (events_sender, events) = async_mpsc::unbounded_channel();
+        let (events_sender, events) = async_mpsc::channel(EVENTS);
         let (sweep, sweep_receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("exec".to_owned());
         thread.spawn(move || {
@@ -100,18 +103,18 @@ impl Direct {
 fn mind(
     child: Child,
     target: &Target,
-    events: &async_mpsc::UnboundedSender<Event>,
+    events: &async_mpsc::Sender<Event>,
     sweep: &mpsc::Receiver<Sweep>,
 ) {
     let state = target.wait();
-    // The receiver may be gone: then `sweep` is as well.
-    let _ = events.send(Event::Exited {
+    // There is room. The receiver may be gone: then `sweep` is as well.
+    let _ = events.try_send(Event::Exited {
         state,
         alone: false,
     });
     let sweep = sweep.recv().unwrap_or(Sweep::Everything);
     let gone = target.finish(child, sweep);
-    let _ = events.send(Event::Gone(gone));
+    let _ = events.try_send(Event::Gone(gone));
 }
 
 /// Whom a command's signals go to.

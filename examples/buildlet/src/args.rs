@@ -18,6 +18,8 @@ Examples:
   buildlet                                             answer on localhost:5936
   buildlet --reverse-type=host-linux-bookworm --coordinator=build.example.org
                                                        work for that coordinator, from behind any NAT
+  GOMOTEID=user-linux-1 GO_BUILDLET_TOKEN=... buildlet --swarming-bot --gomote-server-addr=gomote.example.org
+                                                       be that gomote
   buildlet --listen=:443 --tls-cert=c.pem --tls-key=k.pem --password-file=secret
                                                        answer callers who know the password
 
@@ -42,6 +44,12 @@ struct Settings {
     /// Work for the coordinator as a machine of this host type, instead of listening
     #[arg(long, value_name = "HOST-TYPE", help_heading = "Reverse mode")]
     reverse_type: Option<String>,
+    /// Work for a gomote server, as the gomote that the variable `GOMOTEID` names and `GO_BUILDLET_TOKEN` proves
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, value_name = "BOOL", help_heading = "Reverse mode", conflicts_with = "reverse_type")]
+    swarming_bot: Option<bool>,
+    /// Where the gomote server is [default: gomotessh.golang.org:443]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Reverse mode")]
+    gomote_server_addr: Option<String>,
     /// Where the coordinator is, as HOST or HOST:PORT [default: localhost:8119; port 443]
     #[arg(long, value_name = "ADDRESS", help_heading = "Reverse mode")]
     coordinator: Option<String>,
@@ -140,15 +148,36 @@ pub(crate) struct Listen {
 
 #[derive(Debug)]
 pub(crate) struct Reverse {
-    pub(crate) host_type: String,
+    pub(crate) role: Role,
     /// With the port.
     pub(crate) coordinator: String,
     pub(crate) hostname: Option<String>,
-    pub(crate) key_file: Option<PathBuf>,
-    pub(crate) dev_key: bool,
     pub(crate) trust: Trust,
     pub(crate) once: bool,
     pub(crate) health_address: Option<String>,
+}
+
+/// What a machine registers as.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// A builder's machine, with the key of its type.
+    Builder {
+        host_type: String,
+        key_file: Option<PathBuf>,
+        dev_key: bool,
+    },
+    /// Somebody's gomote.
+    Gomote,
+}
+
+impl Role {
+    /// Of a builder's machine.
+    pub(crate) fn host_type(&self) -> Option<&str> {
+        match self {
+            Self::Builder { host_type, .. } => Some(host_type),
+            Self::Gomote => None,
+        }
+    }
 }
 
 /// How the coordinator's certificate is checked.
@@ -213,7 +242,16 @@ impl Settings {
     /// What is not said here is taken from `file`.
     fn or(self, file: Self) -> Self {
         Self {
-            reverse_type: self.reverse_type.or(file.reverse_type),
+            // Which of the two it is, is one question.
+            reverse_type: match self.swarming_bot {
+                Some(true) => None,
+                _ => self.reverse_type.clone().or(file.reverse_type),
+            },
+            swarming_bot: match self.reverse_type {
+                Some(_) => self.swarming_bot,
+                None => self.swarming_bot.or(file.swarming_bot),
+            },
+            gomote_server_addr: self.gomote_server_addr.or(file.gomote_server_addr),
             coordinator: self.coordinator.or(file.coordinator),
             hostname: self.hostname.or(file.hostname),
             key_file: self.key_file.or(file.key_file),
@@ -241,13 +279,32 @@ impl Settings {
             (_, Some(true)) => Power::Halt,
             _ => Power::Stay,
         };
-        let mode = match self.reverse_type {
-            Some(host_type) => Mode::Reverse(Reverse {
-                host_type,
-                coordinator: with_port(self.coordinator.as_deref().unwrap_or("localhost:8119")),
+        let registers = match (self.reverse_type, self.swarming_bot) {
+            (Some(_), Some(true)) => bail!(
+                "`reverse-type` and `swarming-bot` contradict each other: a machine works for a coordinator or for a gomote server"
+            ),
+            (Some(host_type), _) => {
+                let role = Role::Builder {
+                    host_type,
+                    key_file: self.key_file,
+                    dev_key: self.dev_key.unwrap_or(false),
+                };
+                Some((
+                    role,
+                    self.coordinator.as_deref().unwrap_or("localhost:8119"),
+                ))
+            }
+            (None, Some(true)) => {
+                let address = self.gomote_server_addr.as_deref();
+                Some((Role::Gomote, address.unwrap_or("gomotessh.golang.org:443")))
+            }
+            (None, _) => None,
+        };
+        let mode = match registers {
+            Some((role, coordinator)) => Mode::Reverse(Reverse {
+                role,
+                coordinator: with_port(coordinator),
                 hostname: self.hostname,
-                key_file: self.key_file,
-                dev_key: self.dev_key.unwrap_or(false),
                 trust: match (self.ca, insecure) {
                     (Some(_), true) => bail!(
                         "`ca` and `insecure` contradict each other: the one names whom to trust, the other trusts anybody"

@@ -1,8 +1,9 @@
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use buildlet_proto::key::{BuilderKey, KeyFile, MasterKey};
 use buildlet_proto::server::{self, ServeError, Server};
 use buildlet_proto::types::Status;
@@ -16,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::args::{Config, Reverse, Trust};
-use crate::{machine, session};
+use crate::args::{Config, Reverse, Role, Trust};
+use crate::{machine, metadata, session};
 
 /// A session that lasted so long was none that failed at once: the next one need not wait.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
@@ -33,7 +34,13 @@ pub(crate) async fn serve(
     let mut health = None;
     loop {
         let halted = CancellationToken::new();
-        let server = session::start(config, Some(&reverse.host_type), None, halted.clone()).await?;
+        // As upstream: who registers as a builder's machine is asked for no password.
+        let password = match reverse.role {
+            Role::Builder { .. } => None,
+            Role::Gomote => metadata::get("password")?,
+        };
+        let server =
+            session::start(config, reverse.role.host_type(), password, halted.clone()).await?;
         if health.is_none() {
             health = serve_health(&server, reverse.health_address.as_deref(), &stop).await;
         }
@@ -76,21 +83,36 @@ impl Worker {
         let connector = TcpConnector::new(&reverse.coordinator)?
             .tls(tls)?
             .proxy(Proxy::from_env(&reverse.coordinator)?);
-        let key = find_key(reverse)?;
         let name = machine::name(reverse.hostname.as_deref());
-        tracing::info!(
-            "{name}, a machine of type {}, works for {}",
-            reverse.host_type,
-            reverse.coordinator
-        );
+        let registration = match &reverse.role {
+            Role::Builder {
+                host_type,
+                key_file,
+                dev_key,
+            } => {
+                let key = find_key(
+                    host_type,
+                    key_file.as_deref(),
+                    *dev_key,
+                    &reverse.coordinator,
+                )?;
+                tracing::info!(
+                    "{name}, a machine of type {host_type}, works for {}",
+                    reverse.coordinator
+                );
+                let version = Status::VERSION.to_string();
+                Registration::buildlet(host_type, key.as_str(), &name, &version)?
+            }
+            Role::Gomote => {
+                let id = from_environment(GOMOTE_ID, "the gomote that this machine is to be")?;
+                let token = from_environment(GOMOTE_TOKEN, "the token that proves it")?;
+                tracing::info!("{name} is the gomote {id} of {}", reverse.coordinator);
+                Registration::gomote(&id, &token, &name)?
+            }
+        };
         Ok(Self {
             connector,
-            registration: Registration::buildlet(
-                &reverse.host_type,
-                key.as_str(),
-                &name,
-                &Status::VERSION.to_string(),
-            )?,
+            registration,
             once: reverse.once,
         })
     }
@@ -159,32 +181,46 @@ fn is_final(error: &anyhow::Error) -> bool {
         .is_some_and(RegisterError::is_final)
 }
 
+/// Set by whoever starts a gomote's machine, as upstream.
+const GOMOTE_ID: &str = "GOMOTEID";
+const GOMOTE_TOKEN: &str = "GO_BUILDLET_TOKEN";
+
+fn from_environment(name: &str, what: &str) -> anyhow::Result<String> {
+    let value = env::var(name).unwrap_or_default();
+    ensure!(
+        !value.is_empty(),
+        "--swarming-bot needs {what} in the environment variable {name}"
+    );
+    Ok(value)
+}
+
 /// The key of the host type: from its file; or, for a coordinator that is on this machine or if asked for, the one of
 /// upstream's development mode.
-fn find_key(reverse: &Reverse) -> anyhow::Result<BuilderKey> {
-    if reverse.dev_key {
-        return Ok(MasterKey::development().key_for(&reverse.host_type));
+fn find_key(
+    host_type: &str,
+    key_file: Option<&Path>,
+    dev_key: bool,
+    coordinator: &str,
+) -> anyhow::Result<BuilderKey> {
+    if dev_key {
+        return Ok(MasterKey::development().key_for(host_type));
     }
-    let file = match &reverse.key_file {
+    let file = match key_file {
         Some(path) => KeyFile::new(path),
-        None => KeyFile::from_env(&reverse.host_type, is_root()),
+        None => KeyFile::from_env(host_type, is_root()),
     };
-    let host = reverse
-        .coordinator
-        .rsplit_once(':')
-        .map_or("", |(host, _)| host);
+    let host = coordinator.rsplit_once(':').map_or("", |(host, _)| host);
     let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-    if reverse.key_file.is_none() && is_here && !file.path().exists() {
+    if key_file.is_none() && is_here && !file.path().exists() {
         tracing::info!(
             "there is no {}: using the development key, as the coordinator is on this machine",
             file.path().display()
         );
-        return Ok(MasterKey::development().key_for(&reverse.host_type));
+        return Ok(MasterKey::development().key_for(host_type));
     }
     file.read().with_context(|| {
         format!(
-            "no key for the host type {}; make one with genbuilderkey on the coordinator, or use --dev-key for one in development mode",
-            reverse.host_type
+            "no key for the host type {host_type}; make one with genbuilderkey on the coordinator, or use --dev-key for one in development mode"
         )
     })
 }

@@ -4,10 +4,11 @@
 //   - throughput: 64 KiB writes through one connection, from the side that dials to the worker, which answers with one byte
 //     at the end.
 //   - rtt64: 64 bytes there and back on one connection; the median.
-//   - dials1, dials8: dials a second, one at a time and eight at a time. The connection is closed when it has come. For
+//   - dials1, dials8: dials, one at a time and eight at a time. The connection is closed when it has come. For
 //     bare TLS, what is counted are handshakes followed by one byte from the server.
 //
-// TLS 1.3, a P-256 certificate that the worker verifies, loopback. One line is printed per case.
+// TLS 1.3, a P-256 certificate that the worker verifies, loopback. One line is printed per case, with the nanoseconds that a
+// MiB, a round trip or a dial takes, and those of all CPUs together.
 package main
 
 import (
@@ -27,6 +28,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/build/revdial/v2"
@@ -53,8 +55,32 @@ func main() {
 	}
 }
 
-func report(b bench, name string, value float64) {
-	fmt.Printf("%s %s=%.1f\n", b, name, value)
+// cost is what one thing took, in nanoseconds.
+type cost struct{ wall, cpu float64 }
+
+func report(b bench, name string, c cost) {
+	fmt.Printf("%s %s wall=%.0f cpu=%.0f\n", b, name, c.wall, c.cpu)
+}
+
+// meter measures what a number of things took since it was made.
+type meter struct {
+	wall time.Time
+	cpu  time.Duration
+}
+
+func newMeter() meter { return meter{time.Now(), cpuTime()} }
+
+func (m meter) eachOf(count int64) cost {
+	wall, cpu := time.Since(m.wall), cpuTime()-m.cpu
+	return cost{float64(wall) / float64(count), float64(cpu) / float64(count)}
+}
+
+func cpuTime() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // bench opens connections on whose other end serve runs.
@@ -115,53 +141,58 @@ func serve(conn net.Conn) {
 	}
 }
 
-// throughput returns MiB a second.
-func throughput(b bench, mib int) float64 {
+// throughput returns what a MiB takes.
+func throughput(b bench, mib int) cost {
 	conn := b.dial()
 	defer conn.Close()
 	must(conn.Write([]byte{'t', byte(mib >> 24), byte(mib >> 16), byte(mib >> 8), byte(mib)}))
 	buf := make([]byte, writeSize)
-	began := time.Now()
+	m := newMeter()
 	for left := mib << 20; left > 0; left -= len(buf) {
 		must(conn.Write(buf))
 	}
 	must(io.ReadFull(conn, buf[:1]))
-	return float64(mib) / time.Since(began).Seconds()
+	return m.eachOf(int64(mib))
 }
 
-// roundTrip returns nanoseconds.
-func roundTrip(b bench, budget time.Duration) float64 {
+// roundTrip returns what a round trip takes: the median of the time, the mean on CPUs.
+func roundTrip(b bench, budget time.Duration) cost {
 	conn := b.dial()
 	defer conn.Close()
 	must(conn.Write([]byte{'r'}))
 	buf := make([]byte, pingSize)
 	var times []time.Duration
-	for end := time.Now().Add(budget); time.Now().Before(end); {
+	m := newMeter()
+	for len(times) == 0 || time.Since(m.wall) < budget {
 		began := time.Now()
 		must(conn.Write(buf))
 		must(io.ReadFull(conn, buf))
 		times = append(times, time.Since(began))
 	}
+	c := m.eachOf(int64(len(times)))
 	slices.Sort(times)
-	return float64(times[len(times)/2].Nanoseconds())
+	c.wall = float64(times[len(times)/2])
+	return c
 }
 
-// dials returns how many are made a second.
-func dials(b bench, at int, budget time.Duration) float64 {
+// dials returns what a dial takes when so many are made at a time.
+func dials(b bench, at int, budget time.Duration) cost {
 	var n atomic.Int64
 	var wg sync.WaitGroup
-	began := time.Now()
-	end := began.Add(budget)
+	m := newMeter()
 	for range at {
 		wg.Go(func() {
-			for time.Now().Before(end) {
+			for {
 				b.dial().Close()
 				n.Add(1)
+				if time.Since(m.wall) >= budget {
+					return
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return float64(n.Load()) / time.Since(began).Seconds()
+	return m.eachOf(n.Load())
 }
 
 // bare is TLS without more: the worker's end listens here, and what dials is the TLS client.

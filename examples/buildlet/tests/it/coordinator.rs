@@ -6,7 +6,7 @@ use std::process::Command;
 
 use buildlet_proto::client::{Config, HttpClient};
 use buildlet_proto::key::MasterKey;
-use revdial::proto::{Claim, Refusal, Worker};
+use revdial::proto::{Claim, Flavor, Refusal, Routes, Worker};
 use revdial::{Accepted, Arrival, FrontDoor, FrontDoorConfig, PickupRegistry, Registered};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
@@ -16,17 +16,26 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::process::{PATIENCE, buildlet};
 
+/// The one gomote that is waited for, and its token.
+pub(crate) const GOMOTE: (&str, &str) = ("user-linux-amd64-1", "s3kret-token");
+
 pub(crate) struct Coordinator {
     pub(crate) address: SocketAddr,
     state: TempDir,
+    flavor: Flavor,
     machines: mpsc::Receiver<Registered>,
     task: AbortOnDropHandle<()>,
 }
 
 impl Coordinator {
     pub(crate) async fn start() -> Self {
+        Self::start_for(Flavor::Buildlet).await
+    }
+
+    /// A coordinator, or a gomote server that waits for [`GOMOTE`].
+    pub(crate) async fn start_for(flavor: Flavor) -> Self {
         let state = tempfile::tempdir().unwrap();
-        Self::start_at("127.0.0.1:0".parse().unwrap(), state)
+        Self::start_at("127.0.0.1:0".parse().unwrap(), state, flavor)
     }
 
     /// Ends, and begins anew with the same address and certificate.
@@ -34,16 +43,17 @@ impl Coordinator {
         let Self {
             address,
             state,
+            flavor,
             task,
             ..
         } = self;
         task.abort();
         // Until then it holds the port.
         let _ = task.await;
-        Self::start_at(address, state)
+        Self::start_at(address, state, flavor)
     }
 
-    fn start_at(address: SocketAddr, state: TempDir) -> Self {
+    fn start_at(address: SocketAddr, state: TempDir, flavor: Flavor) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -57,10 +67,12 @@ impl Coordinator {
             {
                 Ok(())
             }
+            Worker::Gomote { id, token } if (id.as_str(), token.as_str()) == GOMOTE => Ok(()),
             _ => Err(Refusal::INVALID_KEY),
         };
-        let door =
-            FrontDoor::new(FrontDoorConfig::default(), PickupRegistry::new(), has_key).unwrap();
+        let routes = Routes::default().registration("/reverse", flavor).unwrap();
+        let config = FrontDoorConfig::default().routes(routes);
+        let door = FrontDoor::new(config, PickupRegistry::new(), has_key).unwrap();
         let (arrived, machines) = mpsc::channel(16);
         let task = tokio::spawn(async move {
             let arrive = move |tcp| {
@@ -80,6 +92,7 @@ impl Coordinator {
         Self {
             address,
             state,
+            flavor,
             machines,
             task: AbortOnDropHandle::new(task),
         }

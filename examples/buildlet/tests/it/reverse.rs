@@ -2,8 +2,9 @@ use std::fs;
 
 use buildlet_proto::client::BuildletClient as _;
 use buildlet_proto::types::ExecRequest;
+use revdial::proto::Flavor;
 
-use crate::coordinator::{Coordinator, client_of};
+use crate::coordinator::{Coordinator, GOMOTE, client_of};
 use crate::process::{Buildlet, buildlet};
 
 fn shell(script: &str) -> ExecRequest {
@@ -104,4 +105,35 @@ async fn health_is_told_without_a_coordinator() {
     // Nothing else is served there.
     let refused = client.status().await.unwrap_err();
     assert_eq!(refused.status().map(|status| status.as_u16()), Some(404));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gomote_registers_by_its_token_and_commands_do_not_see_it() {
+    let mut coordinator = Coordinator::start_for(Flavor::Gomote).await;
+    let workdir = tempfile::tempdir().unwrap();
+    let mut command = buildlet();
+    command
+        .arg("-swarming-bot")
+        .arg(format!("-gomote-server-addr={}", coordinator.address))
+        .arg("--ca")
+        .arg(coordinator.certificate())
+        .args(["--health-addr=none", "-workdir"])
+        .arg(workdir.path())
+        .env("GOMOTEID", GOMOTE.0)
+        .env("GO_BUILDLET_TOKEN", GOMOTE.1);
+    let _worker = Buildlet::start(command);
+    let client = coordinator.client().await;
+    let running = client.start(shell("env")).await.unwrap();
+    let (output, _) = running.collect(1 << 20).await.unwrap();
+    let output = String::from_utf8_lossy(&output).into_owned();
+    assert!(output.contains("GOMOTEID=user-linux-amd64-1"), "{output}");
+    assert!(!output.contains(GOMOTE.1), "{output}");
+}
+
+#[test]
+fn a_gomote_without_a_name_says_what_is_missing() {
+    let output = buildlet().arg("--swarming-bot").output().unwrap();
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("GOMOTEID"), "{errors}");
 }

@@ -3,22 +3,46 @@
 mod args;
 mod check;
 mod init;
+mod progress;
 mod repository;
+mod serve;
+mod setup;
+mod shown;
+mod system;
+mod terminal;
 
 use std::process::ExitCode;
 
-use crate::args::{Args, Command};
+use anyhow::Context as _;
+
+use crate::args::{Args, Command, OnceArgs};
 
 fn main() -> ExitCode {
+    // The machines of the pool of local processes are this program too.
+    if let Some(code) = buildlet::run_if_asked() {
+        return code;
+    }
     program::run(|args: Args| {
-        args.log.start();
-        match args.command {
-            Command::Init(init) => init::run(&init),
-            Command::Check(check) => check::run(&check),
-            Command::Schema => {
+        args.log.start_quietly();
+        match &args.command {
+            Some(Command::Init(init)) => init::run(init),
+            Some(Command::Check(check)) => check::run(check),
+            Some(Command::Schema) => {
                 print!("{}", dashboard_config::json_schema());
                 Ok(ExitCode::SUCCESS)
             }
+            Some(Command::Run(once @ OnceArgs { once: true, .. })) => {
+                block_on(serve::once(&args.run, once))
+            }
+            None | Some(Command::Run(_)) => block_on(serve::forever(&args.run)),
         }
     })
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work)
 }

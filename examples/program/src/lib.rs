@@ -12,6 +12,6 @@ pub use crate::flags::{go_style, parse_bool};
 pub use crate::run::{LogArgs, run, run_with};
 #[cfg(feature = "serve-tls")]
 pub use crate::serve_tls::{acceptor, acceptor_from_pem, self_signed_acceptor};
-pub use crate::signals::stop_on_signal;
+pub use crate::signals::{finish_then_stop_on_signal, stop_on_signal};
 #[cfg(feature = "tls")]
 pub use crate::tls::tls_client_config;

@@ -26,9 +26,18 @@ pub struct LogArgs {
 impl LogArgs {
     /// Starts logging to standard error. `RUST_LOG`, if set, decides instead of the flags.
     pub fn start(&self) {
+        self.start_at("info");
+    }
+
+    /// As [`start`](Self::start), for programs that print by themselves what they do: without flags, they log warnings and errors only.
+    pub fn start_quietly(&self) {
+        self.start_at("warn");
+    }
+
+    fn start_at(&self, default: &str) {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "warn",
-            (_, 0) => "info",
+            (_, 0) => default,
             (_, 1) => "debug",
             _ => "trace",
         };

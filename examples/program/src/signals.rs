@@ -22,6 +22,30 @@ pub fn stop_on_signal(stop: CancellationToken) -> io::Result<AbortOnDropHandle<(
     })))
 }
 
+/// Cancels `finish` at the first interrupt (Ctrl-C) or termination signal, and `stop` at the second; a third one ends the process at once.
+///
+/// For programs that can end what they do first, or put it away and go. The task that listens ends when the handle is dropped.
+///
+/// # Errors
+///
+/// When the system gives no signal handler.
+pub fn finish_then_stop_on_signal(
+    finish: CancellationToken,
+    stop: CancellationToken,
+) -> io::Result<AbortOnDropHandle<()>> {
+    let mut signals = Signals::new()?;
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::info!("{name}: ending what runs; once more stops now");
+        finish.cancel();
+        let name = signals.next().await;
+        tracing::info!("{name}: stopping");
+        stop.cancel();
+        signals.next().await;
+        std::process::exit(130);
+    })))
+}
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

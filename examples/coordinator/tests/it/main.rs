@@ -1,6 +1,8 @@
 //! The program `coordinator` as its user meets it.
 
 mod init_and_check;
+#[cfg(unix)]
+mod running;
 
 use std::path::Path;
 use std::process::{Command, Output};

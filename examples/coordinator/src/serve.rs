@@ -1,0 +1,209 @@
+//! Running: until stopped, or one revision.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, bail};
+use build_coordinator::coordinator::Coordinator;
+use build_coordinator::model::{Attempt, BuildDetail, BuildId, Cause};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::args::{OnceArgs, RunArgs};
+use crate::progress;
+use crate::setup::Setup;
+use crate::shown::{LogPrinter, ending, took, what};
+use crate::system::System;
+
+/// Bytes of a log that are in memory at a time.
+const COPIED: usize = 64 * 1024;
+
+/// Builds what is new until it is stopped.
+pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let (finish, stop) = (CancellationToken::new(), CancellationToken::new());
+    let _signals = program::finish_then_stop_on_signal(finish.clone(), stop.clone())?;
+    let setup = Setup::load(args)?;
+    let state = match &args.state {
+        Some(state) => state.clone(),
+        None => setup.default_state()?,
+    };
+    eprintln!("building {}", setup.origin);
+    let system = System::start(setup.config, &state, args).await?;
+    eprintln!(
+        "machines register at port {}; the state is in {}",
+        system.address.port(),
+        state.display()
+    );
+    let showing = AbortOnDropHandle::new(tokio::spawn(progress::show(system.coordinator.clone())));
+    finish.cancelled().await;
+    eprintln!("what runs is being ended; once more stops it now");
+    system.end(&stop).await?;
+    drop(showing);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds one revision, prints the logs, and says by the exit code how it went.
+pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<ExitCode> {
+    let (finish, stop) = (CancellationToken::new(), CancellationToken::new());
+    let _signals = program::finish_then_stop_on_signal(finish.clone(), stop.clone())?;
+    let setup = Setup::load(args)?;
+    let (repository, copy) = setup.only_repository()?;
+    let revision = match copy {
+        Some(copy) => revision(copy, once.rev.as_deref().unwrap_or("HEAD"))?,
+        None => once.rev.clone().context("say which revision, with --rev")?,
+    };
+    let wanted = Wanted {
+        repository: repository.to_owned(),
+        revision,
+        builder: once.builder.clone(),
+    };
+    // What is learned is in the exit code. Beside a coordinator that runs for ever, this is another.
+    let folder = match &args.state {
+        Some(_) => None,
+        None => Some(temporary_state(&setup.default_state()?)?),
+    };
+    let state = args
+        .state
+        .as_deref()
+        .or(folder.as_ref().map(tempfile::TempDir::path))
+        .context("there is no folder for the state")?;
+    let mut args = args.clone();
+    args.listen = "localhost:0".to_owned();
+    eprintln!("building {}", setup.origin);
+    let system = System::start(setup.config.only_when_asked(), state, &args).await?;
+    let result = tokio::select! {
+        result = build_all(&system.coordinator, &wanted) => Some(result),
+        () = finish.cancelled() => None,
+    };
+    // Interrupted, or nothing is to be done any more: what still runs is stopped.
+    stop.cancel();
+    system.end(&stop).await?;
+    match result {
+        Some(result) => result,
+        None => bail!("interrupted"),
+    }
+}
+
+/// What is to be built once.
+struct Wanted {
+    repository: String,
+    revision: String,
+    builder: Option<String>,
+}
+
+async fn build_all(coordinator: &Coordinator, wanted: &Wanted) -> anyhow::Result<ExitCode> {
+    let builds = coordinator
+        .enqueue(
+            &wanted.repository,
+            &wanted.revision,
+            wanted.builder.as_deref(),
+            "run --once",
+        )
+        .await?;
+    let mut all_good = true;
+    for build in builds {
+        let detail = follow(coordinator, build.id).await?;
+        all_good &= detail.build.cause() == Some(Cause::Succeeded);
+        eprintln!(
+            "== {}: {}, {}",
+            what(&detail.build),
+            ending(&detail),
+            took(&detail.build)
+        );
+    }
+    Ok(if all_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints a build's logs until it is over.
+async fn follow(coordinator: &Coordinator, id: BuildId) -> anyhow::Result<BuildDetail> {
+    let mut events = coordinator.subscribe();
+    let mut printer = LogPrinter::default();
+    let mut printed = 0;
+    loop {
+        let detail = coordinator
+            .store()
+            .detail(id)
+            .await?
+            .context("the build is lost")?;
+        if let Some(attempt) = detail.attempts.get(printed) {
+            eprintln!("== {}, attempt {}", what(&detail.build), printed + 1);
+            print_log(coordinator, attempt, &mut printer).await?;
+            printed += 1;
+        } else if detail.build.cause().is_some() {
+            return Ok(detail);
+        } else if events.next().await?.is_none() {
+            bail!("the coordinator has stopped");
+        }
+    }
+}
+
+/// Prints an attempt's log to its end: live, or what was kept of it.
+async fn print_log(
+    coordinator: &Coordinator,
+    attempt: &Attempt,
+    printer: &mut LogPrinter,
+) -> anyhow::Result<()> {
+    if let Some(live) = coordinator.live_log(attempt.id) {
+        let mut reader = live.reader_at(0);
+        while let Some(bytes) = reader.next_chunk().await.context("the log is lost")? {
+            printer.print(&bytes)?;
+        }
+        return Ok(());
+    }
+    // It has ended since, and its log is put away before that is noted.
+    let detail = coordinator
+        .store()
+        .detail(attempt.id.build)
+        .await?
+        .context("the build is lost")?;
+    let stored = detail
+        .attempts
+        .iter()
+        .find(|ended| ended.id == attempt.id)
+        .and_then(|ended| ended.log.as_ref());
+    let Some(stored) = stored else { return Ok(()) };
+    let mut text = coordinator
+        .logs()
+        .read(&stored.blob.parse()?, 0..u64::MAX)
+        .await?;
+    let mut buffer = vec![0; COPIED];
+    loop {
+        match text.read(&mut buffer).await.context("the log is lost")? {
+            0 => return Ok(()),
+            n => printer.print(&buffer[..n])?,
+        }
+    }
+}
+
+/// What a revision's name means where somebody works.
+fn revision(copy: &Path, name: &str) -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(copy)
+        .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+        .arg(format!("{name}^{{commit}}"))
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run git")?;
+    let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() || id.is_empty() {
+        bail!("{} has no revision {name}", copy.display());
+    }
+    Ok(id)
+}
+
+fn temporary_state(default: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let parent = default
+        .parent()
+        .context("the state directory has no parent")?;
+    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    tempfile::Builder::new()
+        .prefix("once-")
+        .tempdir_in(parent)
+        .with_context(|| format!("cannot make a folder in {}", parent.display()))
+}

@@ -1,0 +1,241 @@
+//! A coordinator with everything that it needs, put together.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use build_coordinator::blobs::FileBlobs;
+use build_coordinator::coordinator::{Coordinator, Parts};
+use build_coordinator::git::{Git, GitConfig};
+use build_coordinator::store::{Store, StoreConfig};
+use buildlet::AS_BUILDLET;
+use buildlet_pool::{
+    BuildletPool, HostPolicy, ProcessConfig, ProcessPool, Program, ReverseConfig, ReversePool,
+};
+use buildlet_proto::key::MasterKey;
+use dashboard_config::{Config, Pool};
+use revdial::serve_tls::Acceptor;
+use revdial::{Accepted, Arrival, FrontDoor, FrontDoorConfig, PickupRegistry};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::RunArgs;
+use crate::repository::local_buildlets;
+
+/// The bytes of a new master key.
+const MASTER_KEY: usize = 32;
+
+/// What runs.
+pub(crate) struct System {
+    pub(crate) coordinator: Coordinator,
+    /// Where machines register.
+    pub(crate) address: SocketAddr,
+    pools: Vec<ProcessPool>,
+    reverse: ReversePool,
+    server: JoinHandle<()>,
+    stop_serving: CancellationToken,
+}
+
+impl System {
+    pub(crate) async fn start(
+        config: Config,
+        state: &Path,
+        args: &RunArgs,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
+        let store = Store::open(StoreConfig::sqlite(state.join("coordinator.db")))
+            .await
+            .context("cannot open the database")?;
+        let git = Git::open(state.join("git"), GitConfig::default())
+            .await
+            .context("cannot use git")?;
+        let blobs = FileBlobs::open(state.join("blobs"))
+            .await
+            .context("cannot keep logs and files")?;
+
+        let listener = TcpListener::bind(&args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", args.listen))?;
+        let address = listener.local_addr().context("cannot listen")?;
+        let tls = state.join("tls");
+        let (acceptor, trusted) = acceptor(&tls, args)?;
+        let reverse = ReversePool::new(reverse_config(&config, state)?)?;
+        let pools = local_pools(&config, &reverse, address, &trusted, state).await?;
+
+        let coordinator = Coordinator::start(
+            config,
+            Parts {
+                store,
+                git,
+                blobs: Arc::new(blobs),
+                pools: vec![Arc::new(reverse.clone())],
+                live_logs: state.join("live"),
+                courier: None,
+            },
+        )
+        .await
+        .context("cannot start")?;
+        let stop_serving = CancellationToken::new();
+        let door = FrontDoor::new(
+            FrontDoorConfig::default(),
+            PickupRegistry::new(),
+            reverse.clone(),
+        )?;
+        let server = tokio::spawn(serve(
+            door,
+            listener,
+            acceptor,
+            reverse.clone(),
+            stop_serving.clone(),
+        ));
+        Ok(Self {
+            coordinator,
+            address,
+            pools,
+            reverse,
+            server,
+            stop_serving,
+        })
+    }
+
+    /// Ends what runs once `finish` is cancelled, or stops it when `stop` is. Nothing is left behind.
+    pub(crate) async fn end(self, stop: &CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.coordinator.drain() => {}
+            () = stop.cancelled() => self.coordinator.stop().await,
+        }
+        for pool in &self.pools {
+            pool.stop().await;
+        }
+        self.reverse.shutdown().await;
+        self.stop_serving.cancel();
+        self.server.await.context("the front door was lost")
+    }
+}
+
+/// Lets machines in.
+async fn serve(
+    door: FrontDoor,
+    listener: TcpListener,
+    acceptor: Acceptor,
+    pool: ReversePool,
+    stop: CancellationToken,
+) {
+    let doors = door.serve(
+        listener,
+        move |tcp| {
+            let acceptor = acceptor.clone();
+            async move { Ok(Arrival::tls(acceptor.accept(tcp).await?)) }
+        },
+        move |accepted| {
+            match accepted {
+                Ok(Accepted::Registered(machine)) => pool.admit(machine),
+                Ok(_) => {}
+                Err(error) => tracing::debug!("{error}"),
+            }
+            std::future::ready(())
+        },
+    );
+    tokio::select! {
+        never = doors => match never {},
+        () = stop.cancelled() => {}
+    }
+}
+
+/// TLS, and the file by which the machines that are started here know it.
+fn acceptor(folder: &Path, args: &RunArgs) -> anyhow::Result<(Acceptor, PathBuf)> {
+    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
+        return Ok((program::acceptor(chain, key)?, chain.clone()));
+    }
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    names.extend(host_name());
+    Ok((
+        program::self_signed_acceptor(folder, &names)?,
+        folder.join("cert.pem"),
+    ))
+}
+
+fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    let good = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    (!name.is_empty() && name.len() < 64 && name.chars().all(good)).then(|| name.to_owned())
+}
+
+fn reverse_config(config: &Config, state: &Path) -> anyhow::Result<ReverseConfig> {
+    let mut reverse = ReverseConfig::default();
+    let remote = || config.hosts().filter(|host| host.pool == Pool::Reverse);
+    if remote().next().is_some() {
+        reverse = reverse.master_key(master_key(&state.join("master-key"))?);
+    }
+    for host in remote() {
+        reverse = reverse.policy(
+            host.name.as_str(),
+            HostPolicy::default().expected(host.expect_num as usize),
+        );
+    }
+    Ok(reverse)
+}
+
+/// The key that makes those of the machines, which `genbuilderkey` reads too; made at the first start.
+fn master_key(path: &Path) -> anyhow::Result<MasterKey> {
+    let what = || format!("cannot use the master key {}", path.display());
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut secret = [0; MASTER_KEY];
+            getrandom::fill(&mut secret).context("the system has no random numbers")?;
+            let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+            write_secret(path, &text).with_context(what)?;
+            text.into_bytes()
+        }
+        Err(error) => return Err(error).with_context(what),
+    };
+    MasterKey::from_file_content(&content).with_context(what)
+}
+
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Buildlets on this machine, for each host type that says so.
+async fn local_pools(
+    config: &Config,
+    reverse: &ReversePool,
+    address: SocketAddr,
+    trusted: &Path,
+    state: &Path,
+) -> anyhow::Result<Vec<ProcessPool>> {
+    let mut pools = Vec::new();
+    for host in config.hosts().filter(|host| host.pool == Pool::Process) {
+        let program =
+            Program::this_program([AS_BUILDLET]).context("cannot tell which program this is")?;
+        let count = if host.expect_num == 0 {
+            local_buildlets()
+        } else {
+            host.expect_num
+        };
+        let at = format!("localhost:{}", address.port());
+        let config = ProcessConfig::new(program, at, state.join("machines").join(&host.name))
+            .certificate(trusted)
+            .host_type(host.name.as_str())
+            .name(format!("{}-", host.name).trim_end_matches('-'))
+            .count(count as usize);
+        pools.push(ProcessPool::start(config, reverse.clone()).await?);
+    }
+    Ok(pools)
+}

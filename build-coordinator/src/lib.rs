@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod api;
 pub mod blobs;
 pub mod coordinator;
 pub mod git;
@@ -43,6 +44,8 @@ pub mod model;
 pub mod notify;
 pub mod run;
 pub mod store;
+#[cfg(feature = "web")]
+pub mod web;
 
 /// Runs the example of the README.
 #[cfg(doctest)]

@@ -240,6 +240,12 @@ impl Store {
         *self.inner.newest.borrow()
     }
 
+    /// The newest event's number, as it changes.
+    #[cfg(feature = "web")]
+    pub(crate) fn changes(&self) -> watch::Receiver<EventSeq> {
+        self.inner.newest.clone()
+    }
+
     pub(crate) fn readers(&self) -> &Readers {
         &self.inner.readers
     }

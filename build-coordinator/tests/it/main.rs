@@ -7,3 +7,5 @@ mod coordinator;
 mod git;
 mod run;
 mod store;
+#[cfg(feature = "web")]
+mod web;

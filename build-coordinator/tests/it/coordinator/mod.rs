@@ -5,4 +5,4 @@ mod chaos;
 mod commands;
 mod messages;
 mod restart;
-mod support;
+pub(crate) mod support;

@@ -1,0 +1,603 @@
+//! A coordinator, as the pages and the API see it.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use build_scheduler::{Explanation, Time};
+use buildlet_pool::PoolStatus;
+use bytes::{Bytes, BytesMut};
+use dashboard_config::Config;
+use futures_util::stream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::watch;
+
+use crate::api::{
+    Build, BuildFilter, Enqueue, Health, HealthCheck, HealthLine, Level, Machine, MachineState,
+    Machines, Pool, Queue, QueueItem, Timestamp,
+};
+use crate::blobs::{BlobError, BlobName};
+use crate::coordinator::{self, Coordinator, EnqueueError};
+use crate::model::{BuildId, EventSeq};
+use crate::web::backend::{
+    Actor, Backend, BackendError, BuilderRow, Builders, ByteStream, CommandError, File, Grid,
+    GridQuery, HostRow, Identity, Log, Repository, Sample, TimeMark,
+};
+use crate::web::records;
+
+/// Builds that wait and are explained on a page.
+const QUEUE: usize = 200;
+/// Bytes of a stored log or file that are read at once.
+const PIECE: usize = 64 << 10;
+
+#[async_trait]
+impl Backend for Coordinator {
+    async fn builds(&self, filter: &BuildFilter) -> Result<Vec<Build>, BackendError> {
+        records::builds(self.store(), filter)
+            .await
+            .map_err(BackendError::new)
+    }
+
+    async fn build(&self, id: u64) -> Result<Option<Build>, BackendError> {
+        records::build(self.store(), id)
+            .await
+            .map_err(BackendError::new)
+    }
+
+    async fn repositories(&self) -> Result<Vec<Repository>, BackendError> {
+        let config = self.config();
+        let mut all = Vec::new();
+        for repository in config
+            .repositories()
+            .filter(|repository| repository.show_on_dashboard)
+        {
+            let main = config.main_branch(repository);
+            let known = self
+                .store()
+                .branches(&repository.name)
+                .await
+                .map_err(BackendError::new)?;
+            let mut branches: Vec<String> = known.into_iter().map(|branch| branch.name).collect();
+            branches.sort_by_key(|name| name != main);
+            all.push(Repository {
+                name: repository.name.clone(),
+                branches,
+            });
+        }
+        Ok(all)
+    }
+
+    async fn grid(&self, query: &GridQuery) -> Result<Option<Grid>, BackendError> {
+        let config = self.config();
+        let repository = match query.repository.as_str() {
+            "" => config
+                .repositories()
+                .find(|repository| repository.show_on_dashboard),
+            name => config.repository(name),
+        };
+        let Some(repository) = repository else {
+            // A coordinator of nothing has an empty grid.
+            return Ok(query.repository.is_empty().then(Grid::default));
+        };
+        let mut query = query.clone();
+        query.repository.clone_from(&repository.name);
+        if query.branch.is_empty() {
+            let main = config.main_branch(repository);
+            let known = self
+                .store()
+                .branches(&repository.name)
+                .await
+                .map_err(BackendError::new)?;
+            let shown = known
+                .iter()
+                .find(|branch| branch.name == main)
+                .or(known.first());
+            query.branch = shown.map_or(main, |branch| &branch.name).to_owned();
+        }
+        let builders = config.builds(&repository.name, &query.branch);
+        let columns = builders
+            .into_iter()
+            .map(|builder| builder.name.clone())
+            .collect();
+        records::grid(self.store(), &query, columns)
+            .await
+            .map(Some)
+            .map_err(BackendError::new)
+    }
+
+    async fn queue(&self) -> Result<Queue, BackendError> {
+        let waiting = self.queue(QUEUE).await.map_err(BackendError::new)?;
+        let hosts = self.hosts().await.map_err(BackendError::new)?;
+        let mut items = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            // What was there when the queue was looked at may be gone.
+            let Some(build) = self
+                .store()
+                .build(one.build)
+                .await
+                .map_err(BackendError::new)?
+            else {
+                continue;
+            };
+            let (since, ahead, starts) = match &one.explanation {
+                Explanation::Waiting {
+                    since,
+                    ahead,
+                    starts,
+                    ..
+                } => (timestamp(*since), *ahead, *starts),
+                _ => (build.queued, None, None),
+            };
+            items.push(QueueItem {
+                build: build.id.0,
+                repository: build.key.repository,
+                revision: build.key.revision.to_string(),
+                builder: build.key.builder,
+                host_type: build.host_type,
+                position: ahead.map_or(items.len(), |ahead| ahead) + 1,
+                reason: reasons(&one.explanation).unwrap_or_default(),
+                since,
+                estimated_start: starts.map(timestamp),
+            });
+        }
+        let total = hosts
+            .iter()
+            .map(|host| host.waiting)
+            .sum::<usize>()
+            .max(items.len());
+        Ok(Queue { items, total })
+    }
+
+    async fn why(&self, build: u64) -> Result<Option<String>, BackendError> {
+        let explanation = self
+            .explain(BuildId(build))
+            .await
+            .map_err(BackendError::new)?;
+        Ok(explanation.as_ref().and_then(reasons))
+    }
+
+    async fn reverse_status(&self) -> Result<String, BackendError> {
+        Ok(status(self).reverse_json())
+    }
+
+    async fn machines(&self) -> Result<Machines, BackendError> {
+        let hosts = self.hosts().await.map_err(BackendError::new)?;
+        let mut told = machines(&status(self), Timestamp::now());
+        for host in hosts {
+            let name = host.host_type.as_str();
+            let pool = match told.pools.iter_mut().find(|pool| pool.host_type == name) {
+                Some(pool) => pool,
+                None => {
+                    told.pools.push(Pool {
+                        host_type: name.to_owned(),
+                        ..Pool::default()
+                    });
+                    told.pools.last_mut().expect("one was added")
+                }
+            };
+            pool.waiting += host.waiting;
+        }
+        Ok(told)
+    }
+
+    async fn health(&self) -> Result<Health, BackendError> {
+        // A store that does not answer is the worst there is; whoever asks is told so by the error.
+        self.store().recent(1).await.map_err(BackendError::new)?;
+        let store = HealthCheck {
+            id: "store".to_owned(),
+            title: "Store".to_owned(),
+            lines: Vec::new(),
+        };
+        let mut checks = vec![store];
+        for (host_type, status) in &status(self).host_types {
+            let connected = status.machines.len();
+            // Processes are started when they are needed.
+            let is_reverse = self
+                .config()
+                .host(host_type.as_str())
+                .is_some_and(dashboard_config::Host::is_reverse);
+            let lines = if is_reverse && connected < status.expected {
+                let text = format!("{connected} connected; want {}", status.expected);
+                let level = if connected == 0 {
+                    Level::Error
+                } else {
+                    Level::Warn
+                };
+                vec![HealthLine { level, text }]
+            } else {
+                Vec::new()
+            };
+            checks.push(HealthCheck {
+                id: host_type.to_string(),
+                title: host_type.to_string(),
+                lines,
+            });
+        }
+        Ok(Health { checks })
+    }
+
+    async fn builders(&self) -> Result<Builders, BackendError> {
+        Ok(builders(&self.config()))
+    }
+
+    async fn log(&self, build: u64, attempt: u32, from: u64) -> Result<Option<Log>, BackendError> {
+        let id = BuildId(build).attempt(attempt);
+        if let Some(live) = self.live_log(id) {
+            let marks = live
+                .times()
+                .iter()
+                .map(|mark| TimeMark {
+                    offset: mark.offset,
+                    time: mark.time.into(),
+                })
+                .collect();
+            let len = live.end();
+            let bytes = stream::unfold(live.reader_at(from), |mut reader| async move {
+                let chunk = reader
+                    .next_chunk()
+                    .await
+                    .map_err(io::Error::other)
+                    .transpose()?;
+                Some((chunk, reader))
+            });
+            return Ok(Some(Log {
+                bytes: Box::pin(bytes),
+                len,
+                is_live: true,
+                marks,
+            }));
+        }
+        let detail = self
+            .store()
+            .detail(BuildId(build))
+            .await
+            .map_err(BackendError::new)?;
+        let stored = detail.and_then(|detail| {
+            detail
+                .attempts
+                .into_iter()
+                .find(|known| known.id == id)?
+                .log
+        });
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let name: BlobName = stored.blob.parse().map_err(BackendError::new)?;
+        match self.logs().read(&name, from..u64::MAX).await {
+            Ok(text) => Ok(Some(Log {
+                bytes: pieces(text),
+                len: stored.bytes,
+                is_live: false,
+                marks: Vec::new(),
+            })),
+            Err(BlobError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(BackendError::new(error)),
+        }
+    }
+
+    async fn artifact(
+        &self,
+        build: u64,
+        attempt: u32,
+        name: &str,
+    ) -> Result<Option<File>, BackendError> {
+        let detail = self
+            .store()
+            .detail(BuildId(build))
+            .await
+            .map_err(BackendError::new)?;
+        let kept = detail.and_then(|detail| {
+            let attempt = detail
+                .attempts
+                .into_iter()
+                .find(|known| known.id.number == attempt)?;
+            attempt.artifacts.into_iter().find(|kept| kept.name == name)
+        });
+        let Some(kept) = kept else { return Ok(None) };
+        let blob: BlobName = kept.blob.parse().map_err(BackendError::new)?;
+        let everything: Range<u64> = 0..u64::MAX;
+        match self.logs().blobs().get(&blob, everything).await {
+            Ok(reader) => Ok(Some(File {
+                len: reader.total(),
+                bytes: pieces(reader),
+            })),
+            Err(BlobError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(BackendError::new(error)),
+        }
+    }
+
+    async fn samples(&self) -> Result<Vec<Sample>, BackendError> {
+        let results = self
+            .store()
+            .results_since(Timestamp::EPOCH)
+            .await
+            .map_err(BackendError::new)?;
+        let mut samples: Vec<Sample> = results
+            .into_iter()
+            .map(|(cause, count)| Sample {
+                name: "build_coordinator_builds_total",
+                help: "Builds that are over, by result.",
+                labels: vec![("result", cause.as_str().to_owned())],
+                value: count as f64,
+            })
+            .collect();
+        for pool in self.pools() {
+            let metrics = pool.metrics();
+            let mut counter = |name, help, value: u64| {
+                let labels = vec![("pool", pool.description())];
+                samples.push(Sample {
+                    name,
+                    help,
+                    labels,
+                    value: value as f64,
+                });
+            };
+            counter(
+                "build_coordinator_registrations_total",
+                "Machines that registered.",
+                metrics.registered,
+            );
+            counter(
+                "build_coordinator_registrations_refused_total",
+                "Machines that were not let in.",
+                metrics.refused,
+            );
+            counter(
+                "build_coordinator_leases_total",
+                "Leases given.",
+                metrics.leases,
+            );
+            counter(
+                "build_coordinator_leases_lost_total",
+                "Leases whose machine was lost.",
+                metrics.lost,
+            );
+            counter(
+                "build_coordinator_quarantines_total",
+                "Times a machine was put in quarantine.",
+                metrics.quarantined,
+            );
+        }
+        Ok(samples)
+    }
+
+    fn changes(&self) -> watch::Receiver<EventSeq> {
+        self.store().changes()
+    }
+
+    async fn authenticate(&self, token: &str) -> Result<Option<Identity>, BackendError> {
+        records::authenticate(self.store(), token)
+            .await
+            .map_err(BackendError::new)
+    }
+
+    async fn cancel(&self, build: u64, by: &Actor) -> Result<(), CommandError> {
+        Ok(Self::cancel(self, BuildId(build), by.name()).await?)
+    }
+
+    async fn retry(&self, build: u64, by: &Actor) -> Result<(), CommandError> {
+        Ok(Self::retry(self, BuildId(build), by.name()).await?)
+    }
+
+    async fn enqueue(&self, what: &Enqueue, by: &Actor) -> Result<Vec<u64>, CommandError> {
+        let Enqueue {
+            repository,
+            revision,
+            builder,
+        } = what;
+        let builds =
+            Self::enqueue(self, repository, revision, builder.as_deref(), by.name()).await?;
+        Ok(builds.into_iter().map(|build| build.id.0).collect())
+    }
+}
+
+impl From<coordinator::CommandError> for CommandError {
+    fn from(error: coordinator::CommandError) -> Self {
+        use coordinator::CommandError as Why;
+        let text = sentence(&error);
+        match error {
+            Why::NoBuild(_) => Self::NotFound(text),
+            Why::Done(_) | Why::NotDone(_) | Why::Ending(_) => Self::Conflict(text),
+            Why::Stopping => Self::Unavailable(text),
+            other => Self::Backend(BackendError::new(other)),
+        }
+    }
+}
+
+impl From<EnqueueError> for CommandError {
+    fn from(error: EnqueueError) -> Self {
+        let text = sentence(&error);
+        match error {
+            EnqueueError::NoRepository(_)
+            | EnqueueError::NoBuilder(_)
+            | EnqueueError::NoRevision { .. } => Self::NotFound(text),
+            EnqueueError::NothingToBuild { .. } | EnqueueError::NoBase(_) => Self::Invalid(text),
+            EnqueueError::Stopping => Self::Unavailable(text),
+            other => Self::Backend(BackendError::new(other)),
+        }
+    }
+}
+
+/// An error as a page says it: `the coordinator stops` becomes `The coordinator stops.`
+fn sentence(error: &impl std::error::Error) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => text,
+    }
+}
+
+/// What a build waits for, all of it, as a sentence.
+fn reasons(explanation: &Explanation) -> Option<String> {
+    match explanation {
+        Explanation::Waiting { reasons, .. } => {
+            let all: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            Some(all.join("; "))
+        }
+        _ => None,
+    }
+}
+
+/// All pools as one.
+fn status(coordinator: &Coordinator) -> PoolStatus {
+    let mut all = PoolStatus::default();
+    for pool in coordinator.pools() {
+        let status = pool.status();
+        for (host_type, of_type) in status.host_types {
+            let known = all.host_types.entry(host_type).or_default();
+            known.expected += of_type.expected;
+            known.waiting += of_type.waiting;
+            known.machines.extend(of_type.machines);
+        }
+        all.absent.extend(status.absent);
+    }
+    all
+}
+
+fn machines(status: &PoolStatus, now: Timestamp) -> Machines {
+    let before = |time: std::time::Duration| {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(now.as_micros().saturating_sub(micros))
+    };
+    let mut told = Machines::default();
+    for (host_type, of_type) in &status.host_types {
+        let idle = of_type
+            .machines
+            .iter()
+            .filter(|machine| state(machine) == MachineState::Idle)
+            .count();
+        told.pools.push(Pool {
+            host_type: host_type.to_string(),
+            connected: of_type.machines.len(),
+            expected: of_type.expected,
+            idle,
+            busy: of_type.machines.len() - idle,
+            waiting: of_type.waiting,
+        });
+        for machine in &of_type.machines {
+            let reason = match state(machine) {
+                MachineState::Quarantined => machine.last_failure.clone(),
+                _ => machine.holder.clone(),
+            };
+            told.machines.push(Machine {
+                name: machine.machine.host_name.to_string(),
+                host_type: host_type.to_string(),
+                state: state(machine),
+                reason: Some(reason).filter(|reason| !reason.is_empty()),
+                version: Some(machine.machine.version.to_string())
+                    .filter(|version| !version.is_empty()),
+                connected: Some(before(machine.connected_for)),
+                since: Some(before(machine.state_for)),
+                build: build_of(&machine.holder),
+            });
+        }
+    }
+    for machine in &status.absent {
+        told.machines.push(Machine {
+            name: machine.host_name.to_string(),
+            host_type: machine.host_type.to_string(),
+            state: MachineState::Lost,
+            reason: Some(machine.reason.clone()).filter(|reason| !reason.is_empty()),
+            version: None,
+            connected: None,
+            since: Some(before(machine.seen_before)),
+            build: None,
+        });
+    }
+    told
+}
+
+fn state(machine: &buildlet_pool::MachineStatus) -> MachineState {
+    use buildlet_pool::MachineState as Is;
+    match machine.state {
+        _ if machine.drained => MachineState::Draining,
+        Is::Idle => MachineState::Idle,
+        Is::Quarantined => MachineState::Quarantined,
+        Is::Leaving => MachineState::Draining,
+        _ => MachineState::Busy,
+    }
+}
+
+/// The build that a lease is for: `build 17.2` says so.
+fn build_of(holder: &str) -> Option<u64> {
+    let number = holder
+        .strip_prefix("build ")?
+        .split(['.', ' ', ','])
+        .next()?;
+    number.parse().ok()
+}
+
+fn builders(config: &Arc<Config>) -> Builders {
+    let repositories: Vec<_> = config.repositories().collect();
+    let rows = config.builders().map(|builder| BuilderRow {
+        name: builder.name.clone(),
+        host_type: builder.host_type.clone(),
+        steps: builder
+            .steps
+            .iter()
+            .map(|step| step.title().into_owned())
+            .collect(),
+        repositories: repositories
+            .iter()
+            .filter(|repository| {
+                let built = config.builds(&repository.name, config.main_branch(repository));
+                built.iter().any(|known| known.name == builder.name)
+            })
+            .map(|repository| repository.name.clone())
+            .collect(),
+        notes: builder.notes.clone(),
+        known_issue: builder.known_issues.first().map(|issue| u64::from(*issue)),
+    });
+    let hosts = config.hosts().map(|host| HostRow {
+        name: host.name.clone(),
+        kind: if host.is_reverse() {
+            "reverse"
+        } else {
+            "process or cloud"
+        }
+        .to_owned(),
+        expected: usize::try_from(host.expect_num).unwrap_or(usize::MAX),
+        notes: host.notes.clone(),
+    });
+    Builders {
+        rows: rows.collect(),
+        hosts: hosts.collect(),
+        json: config.to_upstream_json(),
+    }
+}
+
+fn timestamp(time: Time) -> Timestamp {
+    Timestamp::from_micros(time.unix_millis().saturating_mul(1000))
+}
+
+/// What a reader gives, in pieces.
+fn pieces(reader: impl AsyncRead + Send + 'static) -> ByteStream {
+    Box::pin(stream::unfold(
+        Some(Box::pin(reader)),
+        |reader| async move {
+            let mut reader = reader?;
+            let mut piece = BytesMut::with_capacity(PIECE);
+            match reader.read_buf(&mut piece).await {
+                Ok(0) => None,
+                Ok(_) => Some((Ok::<Bytes, io::Error>(piece.freeze()), Some(reader))),
+                Err(error) => Some((Err(error), None)),
+            }
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_says_for_which_build_it_is() {
+        assert_eq!(build_of("build 17.2"), Some(17));
+        assert_eq!(build_of("build 17, attempt 2"), Some(17));
+        for other in ["", "alice", "build x", "rebuild 17"] {
+            assert_eq!(build_of(other), None, "{other}");
+        }
+    }
+}

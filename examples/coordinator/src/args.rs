@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use build_coordinator::api::State;
 use clap::{Parser, Subcommand};
 use program::LogArgs;
 
@@ -13,6 +14,8 @@ pub(crate) struct Args {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -27,6 +30,49 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Print the JSON Schema of builders.toml, for editors
     Schema,
+    #[command(flatten)]
+    Request(Request),
+}
+
+/// What is asked of a running coordinator.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Request {
+    /// List what waits, and why
+    Queue {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List builds, the newest first
+    Builds(BuildsArgs),
+    /// List the machines
+    Machines {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a build's log; the exit status is 1 if the build did not succeed
+    Log(LogCommand),
+    /// Cancel a build that waits or runs
+    Cancel {
+        /// The build's number
+        id: u64,
+    },
+    /// Start a build that is over once more
+    Retry {
+        /// The build's number
+        id: u64,
+    },
+    /// Add the builds of a revision
+    Enqueue {
+        /// The repository's name
+        repository: String,
+        /// A commit, a branch or a tag
+        revision: String,
+        /// Only on this builder
+        #[arg(long, value_name = "NAME")]
+        builder: Option<String>,
+    },
 }
 
 /// What is built, and where the state is.
@@ -46,8 +92,8 @@ pub(crate) struct RunArgs {
     pub(crate) repo: Vec<String>,
     /// Where builds, logs and caches are kept; by default a folder of the user's state directory
     #[arg(long, value_name = "DIRECTORY", global = true)]
-    pub(crate) state: Option<PathBuf>,
-    /// The address and port where machines register
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The address and port of the page, the API and of machines that register
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -61,6 +107,9 @@ pub(crate) struct RunArgs {
     /// The key of --cert, a PEM file
     #[arg(long, value_name = "FILE", requires = "cert", global = true)]
     pub(crate) key: Option<PathBuf>,
+    /// Let nobody read from other machines without a token
+    #[arg(long, global = true)]
+    pub(crate) closed: bool,
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -74,6 +123,70 @@ pub(crate) struct OnceArgs {
     /// Only this builder
     #[arg(long, value_name = "NAME", requires = "once")]
     pub(crate) builder: Option<String>,
+}
+
+/// How a running coordinator is reached.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Asking a running coordinator")]
+pub(crate) struct ServerArgs {
+    /// Its address
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "COORDINATOR_URL",
+        default_value = "http://localhost:8119",
+        global = true
+    )]
+    pub(crate) server: String,
+    /// A file with the token that changing anything from another machine takes
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Believe a coordinator that this PEM file certifies
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Believe any coordinator
+    #[arg(long, global = true, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildsArgs {
+    /// Of this repository
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repository: Option<String>,
+    /// Of this builder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Found on this branch
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
+    /// Of revisions that begin so
+    #[arg(long, value_name = "REV")]
+    pub(crate) revision: Option<String>,
+    /// In this state: waiting, running, succeeded, failed, cancelled and so on
+    #[arg(long, value_parser = state)]
+    pub(crate) state: Option<State>,
+    /// Older than the build of this number
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<u64>,
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    pub(crate) limit: usize,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogCommand {
+    /// The build's number
+    pub(crate) id: u64,
+    /// Print what is written until the build has ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The attempt, counted from 1; the last one if not given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) attempt: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +217,13 @@ fn split_why(text: &str) -> Result<(String, String), String> {
         .split_once('@')
         .ok_or("write the repository's name, @ and the branch")?;
     Ok((repo.to_owned(), branch.to_owned()))
+}
+
+fn state(name: &str) -> Result<State, String> {
+    State::from_name(name).ok_or_else(|| {
+        let all: Vec<&str> = State::ALL.into_iter().map(State::name).collect();
+        format!("one of: {}", all.join(", "))
+    })
 }
 
 #[cfg(test)]

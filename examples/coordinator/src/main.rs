@@ -2,8 +2,10 @@
 
 mod args;
 mod check;
+mod client;
 mod init;
 mod progress;
+mod remote;
 mod repository;
 mod serve;
 mod setup;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::args::{Args, Command, OnceArgs};
+use crate::client::Client;
 
 fn main() -> ExitCode {
     // The machines of the pool of local processes are this program too.
@@ -30,6 +33,10 @@ fn main() -> ExitCode {
             Some(Command::Schema) => {
                 print!("{}", dashboard_config::json_schema());
                 Ok(ExitCode::SUCCESS)
+            }
+            Some(Command::Request(request)) => {
+                let client = Client::new(&args.server)?;
+                block_on(remote::run(&client, request))
             }
             Some(Command::Run(once @ OnceArgs { once: true, .. })) => {
                 block_on(serve::once(&args.run, once))

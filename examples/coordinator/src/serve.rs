@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, bail};
 use build_coordinator::coordinator::Coordinator;
 use build_coordinator::model::{Attempt, BuildDetail, BuildId, Cause};
+use build_coordinator::run::LiveLog;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,14 +25,14 @@ pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (finish, stop) = (CancellationToken::new(), CancellationToken::new());
     let _signals = program::finish_then_stop_on_signal(finish.clone(), stop.clone())?;
     let setup = Setup::load(args)?;
-    let state = match &args.state {
+    let state = match &args.state_dir {
         Some(state) => state.clone(),
         None => setup.default_state()?,
     };
     eprintln!("building {}", setup.origin);
     let system = System::start(setup.config, &state, args).await?;
     eprintln!(
-        "machines register at port {}; the state is in {}",
+        "http://localhost:{}/ shows it; its state is in {}",
         system.address.port(),
         state.display()
     );
@@ -59,12 +60,12 @@ pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<Exit
         builder: once.builder.clone(),
     };
     // What is learned is in the exit code. Beside a coordinator that runs for ever, this is another.
-    let folder = match &args.state {
+    let folder = match &args.state_dir {
         Some(_) => None,
         None => Some(temporary_state(&setup.default_state()?)?),
     };
     let state = args
-        .state
+        .state_dir
         .as_deref()
         .or(folder.as_ref().map(tempfile::TempDir::path))
         .context("there is no folder for the state")?;
@@ -130,11 +131,14 @@ async fn follow(coordinator: &Coordinator, id: BuildId) -> anyhow::Result<BuildD
             .detail(id)
             .await?
             .context("the build is lost")?;
-        if let Some(attempt) = detail.attempts.get(printed) {
+        let next = detail.attempts.get(printed);
+        if let Some(attempt) = next
+            && let Some(log) = Log::of(coordinator, attempt)
+        {
             eprintln!("== {}, attempt {}", what(&detail.build), printed + 1);
-            print_log(coordinator, attempt, &mut printer).await?;
+            log.print(coordinator, &mut printer).await?;
             printed += 1;
-        } else if detail.build.cause().is_some() {
+        } else if next.is_none() && detail.build.cause().is_some() {
             return Ok(detail);
         } else if events.next().await?.is_none() {
             bail!("the coordinator has stopped");
@@ -142,41 +146,50 @@ async fn follow(coordinator: &Coordinator, id: BuildId) -> anyhow::Result<BuildD
     }
 }
 
-/// Prints an attempt's log to its end: live, or what was kept of it.
-async fn print_log(
-    coordinator: &Coordinator,
-    attempt: &Attempt,
-    printer: &mut LogPrinter,
-) -> anyhow::Result<()> {
-    if let Some(live) = coordinator.live_log(attempt.id) {
-        let mut reader = live.reader_at(0);
-        while let Some(bytes) = reader.next_chunk().await.context("the log is lost")? {
-            printer.print(&bytes)?;
+/// The log of an attempt.
+enum Log {
+    Live(LiveLog),
+    Stored(String),
+    /// It ended without one.
+    None,
+}
+
+impl Log {
+    /// `None` if it has not begun.
+    fn of(coordinator: &Coordinator, attempt: &Attempt) -> Option<Self> {
+        match &attempt.log {
+            Some(stored) => Some(Self::Stored(stored.blob.clone())),
+            None if attempt.is_running() => coordinator.live_log(attempt.id).map(Self::Live),
+            None => Some(Self::None),
         }
-        return Ok(());
     }
-    // It has ended since, and its log is put away before that is noted.
-    let detail = coordinator
-        .store()
-        .detail(attempt.id.build)
-        .await?
-        .context("the build is lost")?;
-    let stored = detail
-        .attempts
-        .iter()
-        .find(|ended| ended.id == attempt.id)
-        .and_then(|ended| ended.log.as_ref());
-    let Some(stored) = stored else { return Ok(()) };
-    let mut text = coordinator
-        .logs()
-        .read(&stored.blob.parse()?, 0..u64::MAX)
-        .await?;
-    let mut buffer = vec![0; COPIED];
-    loop {
-        match text.read(&mut buffer).await.context("the log is lost")? {
-            0 => return Ok(()),
-            n => printer.print(&buffer[..n])?,
+
+    /// Prints it to its end.
+    async fn print(
+        self,
+        coordinator: &Coordinator,
+        printer: &mut LogPrinter,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::None => {}
+            Self::Live(live) => {
+                let mut reader = live.reader_at(0);
+                while let Some(bytes) = reader.next_chunk().await.context("the log is lost")? {
+                    printer.print(&bytes)?;
+                }
+            }
+            Self::Stored(blob) => {
+                let mut text = coordinator.logs().read(&blob.parse()?, 0..u64::MAX).await?;
+                let mut buffer = vec![0; COPIED];
+                loop {
+                    match text.read(&mut buffer).await.context("the log is lost")? {
+                        0 => break,
+                        n => printer.print(&buffer[..n])?,
+                    }
+                }
+            }
         }
+        Ok(())
     }
 }
 

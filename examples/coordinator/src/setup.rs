@@ -194,9 +194,10 @@ fn user_state() -> anyhow::Result<PathBuf> {
         return Ok(state);
     }
     if cfg!(windows) {
-        return var("LOCALAPPDATA").context("LOCALAPPDATA is not set; name a folder with --state");
+        return var("LOCALAPPDATA")
+            .context("LOCALAPPDATA is not set; name a folder with --state-dir");
     }
-    let home = var("HOME").context("HOME is not set; name a folder with --state")?;
+    let home = var("HOME").context("HOME is not set; name a folder with --state-dir")?;
     Ok(if cfg!(target_os = "macos") {
         home.join("Library/Application Support")
     } else {

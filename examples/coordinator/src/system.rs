@@ -1,6 +1,7 @@
 //! A coordinator with everything that it needs, put together.
 
 use std::fs::{self, OpenOptions};
+use std::future::ready;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,17 @@ use anyhow::Context as _;
 use build_coordinator::blobs::FileBlobs;
 use build_coordinator::coordinator::{Coordinator, Parts};
 use build_coordinator::git::{Git, GitConfig};
+use build_coordinator::notify::HttpCourier;
 use build_coordinator::store::{Store, StoreConfig};
+use build_coordinator::web::{Backend, Certificate, Reading, Server, Site, SiteConfig};
 use buildlet::AS_BUILDLET;
 use buildlet_pool::{
     BuildletPool, HostPolicy, ProcessConfig, ProcessPool, Program, ReverseConfig, ReversePool,
 };
 use buildlet_proto::key::MasterKey;
 use dashboard_config::{Config, Pool};
-use revdial::serve_tls::Acceptor;
-use revdial::{Accepted, Arrival, FrontDoor, FrontDoorConfig, PickupRegistry};
+use revdial::{FrontDoor, FrontDoorConfig, PickupRegistry};
+use rustls::crypto::ring::default_provider;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,11 +35,11 @@ const MASTER_KEY: usize = 32;
 /// What runs.
 pub(crate) struct System {
     pub(crate) coordinator: Coordinator,
-    /// Where machines register.
+    /// Where the page, the API and the machines are.
     pub(crate) address: SocketAddr,
     pools: Vec<ProcessPool>,
     reverse: ReversePool,
-    server: JoinHandle<()>,
+    server: JoinHandle<anyhow::Result<()>>,
     stop_serving: CancellationToken,
 }
 
@@ -62,7 +65,7 @@ impl System {
             .with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr().context("cannot listen")?;
         let tls = state.join("tls");
-        let (acceptor, trusted) = acceptor(&tls, args)?;
+        let (certificate, trusted) = certificate(&tls, args)?;
         let reverse = ReversePool::new(reverse_config(&config, state)?)?;
         let pools = local_pools(&config, &reverse, address, &trusted, state).await?;
 
@@ -74,30 +77,42 @@ impl System {
                 blobs: Arc::new(blobs),
                 pools: vec![Arc::new(reverse.clone())],
                 live_logs: state.join("live"),
-                courier: None,
+                courier: Some(Arc::new(HttpCourier::new(Arc::new(default_provider())))),
             },
         )
         .await
         .context("cannot start")?;
         let stop_serving = CancellationToken::new();
+        let reading = if args.closed {
+            Reading::Closed
+        } else {
+            Reading::Open
+        };
+        let backend: Arc<dyn Backend> = Arc::new(coordinator.clone());
+        let site = Site::new(
+            backend,
+            SiteConfig::default().reading(reading),
+            stop_serving.clone(),
+        )
+        .context("cannot serve the page")?;
         let door = FrontDoor::new(
             FrontDoorConfig::default(),
             PickupRegistry::new(),
             reverse.clone(),
         )?;
-        let server = tokio::spawn(serve(
-            door,
-            listener,
-            acceptor,
-            reverse.clone(),
-            stop_serving.clone(),
-        ));
+        let admitting = reverse.clone();
+        let admit = move |machine| {
+            admitting.admit(machine);
+            ready(())
+        };
+        let serving =
+            Server::new(site, door, certificate).serve(listener, admit, stop_serving.clone());
         Ok(Self {
             coordinator,
             address,
             pools,
             reverse,
-            server,
+            server: tokio::spawn(async move { serving.await.context("cannot serve") }),
             stop_serving,
         })
     }
@@ -113,43 +128,14 @@ impl System {
         }
         self.reverse.shutdown().await;
         self.stop_serving.cancel();
-        self.server.await.context("the front door was lost")
+        self.server.await.context("the server was lost")?
     }
 }
 
-/// Lets machines in.
-async fn serve(
-    door: FrontDoor,
-    listener: TcpListener,
-    acceptor: Acceptor,
-    pool: ReversePool,
-    stop: CancellationToken,
-) {
-    let doors = door.serve(
-        listener,
-        move |tcp| {
-            let acceptor = acceptor.clone();
-            async move { Ok(Arrival::tls(acceptor.accept(tcp).await?)) }
-        },
-        move |accepted| {
-            match accepted {
-                Ok(Accepted::Registered(machine)) => pool.admit(machine),
-                Ok(_) => {}
-                Err(error) => tracing::debug!("{error}"),
-            }
-            std::future::ready(())
-        },
-    );
-    tokio::select! {
-        never = doors => match never {},
-        () = stop.cancelled() => {}
-    }
-}
-
-/// TLS, and the file by which the machines that are started here know it.
-fn acceptor(folder: &Path, args: &RunArgs) -> anyhow::Result<(Acceptor, PathBuf)> {
+/// The certificate, and the file by which the machines that are started here know it.
+fn certificate(folder: &Path, args: &RunArgs) -> anyhow::Result<(Certificate, PathBuf)> {
     if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
-        return Ok((program::acceptor(chain, key)?, chain.clone()));
+        return Ok((Certificate::from_files(chain, key)?, chain.clone()));
     }
     let mut names = vec![
         "localhost".to_owned(),
@@ -158,7 +144,7 @@ fn acceptor(folder: &Path, args: &RunArgs) -> anyhow::Result<(Acceptor, PathBuf)
     ];
     names.extend(host_name());
     Ok((
-        program::self_signed_acceptor(folder, &names)?,
+        Certificate::kept_in(folder, &names)?,
         folder.join("cert.pem"),
     ))
 }
@@ -233,7 +219,7 @@ async fn local_pools(
         let config = ProcessConfig::new(program, at, state.join("machines").join(&host.name))
             .certificate(trusted)
             .host_type(host.name.as_str())
-            .name(format!("{}-", host.name).trim_end_matches('-'))
+            .name(host.name.as_str())
             .count(count as usize);
         pools.push(ProcessPool::start(config, reverse.clone()).await?);
     }

@@ -1,6 +1,7 @@
 //! Text for people: what strangers wrote cannot do anything to their terminal.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// Without what would move the cursor, colour the line or hide text.
@@ -29,6 +30,24 @@ pub(crate) fn duration(time: Duration) -> String {
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// Rows in columns, each as wide as its widest cell; the last one is as long as it is.
+pub(crate) fn table(out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
 }
 
 /// Lets a log's colours through to a terminal and nothing else that is no text: no titles, no questions that the terminal would answer by typing, no cursor movements.
@@ -153,5 +172,13 @@ mod tests {
         let shown =
             [0, 4_200, 200_000, 3_900_000].map(|millis| duration(Duration::from_millis(millis)));
         assert_eq!(shown, ["0.0s", "4.2s", "3m20s", "1h05m"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must() {
+        let mut out = Vec::new();
+        let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect();
+        table(&mut out, &[row(&["id", "x"]), row(&["1000", "é", "end"])]).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "id    x\n1000  é  end\n");
     }
 }

@@ -1,5 +1,7 @@
 //! The program `coordinator` as its user meets it.
 
+#[cfg(unix)]
+mod asking;
 mod init_and_check;
 #[cfg(unix)]
 mod running;

@@ -13,16 +13,16 @@ use tempfile::TempDir;
 use crate::{git, repository, stderr, stdout};
 
 /// The longest anything here may take.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A repository with one commit of a Makefile, and a folder for the state of coordinators.
-struct Project {
+pub(crate) struct Project {
     repository: TempDir,
     state: TempDir,
 }
 
 impl Project {
-    fn new(makefile: &str) -> Self {
+    pub(crate) fn new(makefile: &str) -> Self {
         let this = Self {
             repository: repository(),
             state: tempfile::tempdir().unwrap(),
@@ -45,18 +45,19 @@ impl Project {
         );
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
         command
             .current_dir(self.path())
             .args(args)
             .env("XDG_STATE_HOME", self.state.path())
             .env_remove("RUST_LOG")
+            .env_remove("COORDINATOR_URL")
             .env_remove("MAKEFLAGS");
         command
     }
 
-    fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut child = self
             .command(args)
             .args(["--listen", "localhost:0"])
@@ -81,7 +82,7 @@ impl Project {
 }
 
 /// A coordinator that is killed if the test forgets it.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
@@ -89,7 +90,7 @@ struct Running {
 
 impl Running {
     /// Waits for a line with this text.
-    fn until(&mut self, text: &str) -> String {
+    pub(crate) fn until(&mut self, text: &str) -> String {
         let end = Instant::now() + LIMIT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -102,7 +103,7 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -114,7 +115,7 @@ impl Running {
     }
 
     /// Waits for its end; what it printed on standard error.
-    fn end(mut self) -> (ExitStatus, Vec<String>) {
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let end = Instant::now() + LIMIT;
         while let Ok(line) = self
             .lines

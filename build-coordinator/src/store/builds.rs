@@ -111,44 +111,39 @@ pub(crate) async fn find_build(
     session.row(find).await?.as_ref().map(build_of).transpose()
 }
 
-/// A build with all its attempts, or with none but `only`.
+/// A build with all its attempts.
 pub(crate) async fn load_detail(
     session: &mut Session<'_>,
     id: BuildId,
-    only: Option<u32>,
 ) -> Result<Option<BuildDetail>, StoreError> {
     let Some(build) = load_build(session, id).await? else {
         return Ok(None);
     };
-    // 0 is no attempt's number.
-    let of_attempt = |text: String| sql(text).bind(id).bind(only.unwrap_or(0));
-    let rows = session
-        .rows(of_attempt(format!(
-            "SELECT {ATTEMPT} FROM attempts WHERE build = $1 AND ($2 = 0 OR number = $2) ORDER BY number"
-        )))
-        .await?;
+    if build.attempts == 0 {
+        return Ok(Some(BuildDetail {
+            build,
+            attempts: Vec::new(),
+        }));
+    }
+    let select = sql(format!(
+        "SELECT {ATTEMPT} FROM attempts WHERE build = $1 ORDER BY number"
+    ));
+    let rows = session.rows(select.bind(id)).await?;
     let mut attempts = rows
         .iter()
         .map(attempt_of)
         .collect::<Result<Vec<Attempt>, _>>()?;
-    let rows = session
-        .rows(of_attempt(
-            "SELECT attempt, position, name, started, log_start, outcome, ended, log_end, message FROM steps \
-             WHERE build = $1 AND ($2 = 0 OR attempt = $2) ORDER BY attempt, position"
-                .into(),
-        ))
-        .await?;
-    for row in &rows {
+    let select = sql(
+        "SELECT attempt, position, name, started, log_start, outcome, ended, log_end, message FROM steps \
+         WHERE build = $1 ORDER BY attempt, position",
+    );
+    for row in &session.rows(select.bind(id)).await? {
         owner_of(&mut attempts, row)?.steps.push(step_of(row)?);
     }
-    let rows = session
-        .rows(of_attempt(
-            "SELECT attempt, name, blob, bytes FROM artifacts \
-             WHERE build = $1 AND ($2 = 0 OR attempt = $2) ORDER BY attempt, position"
-                .into(),
-        ))
-        .await?;
-    for row in &rows {
+    let select = sql(
+        "SELECT attempt, name, blob, bytes FROM artifacts WHERE build = $1 ORDER BY attempt, position",
+    );
+    for row in &session.rows(select.bind(id)).await? {
         owner_of(&mut attempts, row)?.artifacts.push(Artifact {
             name: row.text(1)?,
             blob: row.text(2)?,

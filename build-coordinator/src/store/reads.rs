@@ -131,7 +131,7 @@ impl Store {
     ///
     /// The database's.
     pub async fn detail(&self, id: BuildId) -> Result<Option<BuildDetail>, StoreError> {
-        load_detail(&mut self.readers().snapshot().await?.session(), id, None).await
+        load_detail(&mut self.readers().snapshot().await?.session(), id).await
     }
 
     /// All builds that wait or run, oldest first: what a coordinator that starts has to go on with.

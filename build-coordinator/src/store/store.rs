@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::builds::{find_build, insert_build, insert_event, load_detail, save_change};
 use super::config::Place;
 use super::database::{Connection, Readers};
-use super::writer::{Lease, Order, QUEUE, Tx, Write, Writer, order};
+use super::writer::{Known, Lease, Order, QUEUE, Tx, Write, Writer, order};
 use super::{OpenStoreError, StoreConfig, StoreError};
 use super::{deliveries, reads};
 use crate::model::{
@@ -94,6 +94,7 @@ impl Store {
         let closing = CancellationToken::new();
         let writer = Writer {
             connection: Some(connection),
+            known: Known::default(),
             place: config.place,
             orders: queue,
             newest,
@@ -338,10 +339,12 @@ impl Write for Record {
             let place = match known {
                 Some(place) => place,
                 None => {
-                    // With several changes it is not worth finding out which attempts they speak of.
-                    let only = change.attempt().filter(|_| self.changes.len() == 1);
-                    let detail = load_detail(&mut tx.session, *id, only).await?;
-                    details.push(detail.ok_or(StoreError::NoBuild(*id))?);
+                    details.push(match tx.known.get(*id) {
+                        Some(detail) => detail.clone(),
+                        None => load_detail(&mut tx.session, *id)
+                            .await?
+                            .ok_or(StoreError::NoBuild(*id))?,
+                    });
                     details.len() - 1
                 }
             };
@@ -354,6 +357,9 @@ impl Write for Record {
             let seq = insert_event(&mut tx.session, *id, self.at, change).await?;
             tx.newest = Some(seq);
             recorded.push(Recorded { build, seq });
+        }
+        for detail in details {
+            tx.known.put(detail);
         }
         for delivery in &self.deliveries {
             deliveries::insert_delivery(&mut tx.session, self.at, delivery).await?;

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::StoreError;
 use super::config::Place;
 use super::database::{Connection, Session, Sql, sql};
-use crate::model::EventSeq;
+use crate::model::{BuildDetail, BuildId, EventSeq};
 
 /// Orders that may wait: far more than there are machines that could give one at the same moment on one coordinator.
 pub(crate) const QUEUE: usize = 1024;
@@ -35,12 +36,18 @@ pub(crate) trait Write: Send + Sync + 'static {
 /// An open transaction.
 pub(crate) struct Tx<'c> {
     pub(crate) session: Session<'c>,
+    pub(crate) known: &'c mut Known,
     /// The newest event that it wrote.
     pub(crate) newest: Option<EventSeq>,
 }
 
 /// What comes of a [`Write`].
 type AnswerOf<W> = Result<<W as Write>::Answer, StoreError>;
+
+/// Builds as they stand in the tables, this transaction included: nobody else writes, so what was written last need not be
+/// read again. At most 1024.
+#[derive(Default)]
+pub(crate) struct Known(HashMap<BuildId, BuildDetail>);
 
 /// A [`Write`] in the queue.
 pub(crate) trait Order: Send {
@@ -64,6 +71,7 @@ pub(crate) struct Ordered<W: Write> {
 /// The task that writes.
 pub(crate) struct Writer {
     pub(crate) connection: Option<Connection>,
+    pub(crate) known: Known,
     pub(crate) place: Place,
     pub(crate) orders: mpsc::Receiver<Box<dyn Order>>,
     pub(crate) newest: watch::Sender<EventSeq>,
@@ -127,10 +135,27 @@ impl<W: Write> Order for Ordered<W> {
     }
 }
 
+impl Known {
+    pub(crate) fn get(&self, build: BuildId) -> Option<&BuildDetail> {
+        self.0.get(&build)
+    }
+
+    /// Remembers a build as it was written.
+    pub(crate) fn put(&mut self, detail: BuildDetail) {
+        // Enough for all that run on a thousand machines. Those that do will be read again, the others are seldom needed.
+        if self.0.len() >= 1024 && !self.0.contains_key(&detail.build.id) {
+            self.0.clear();
+        }
+        self.0.insert(detail.build.id, detail);
+    }
+}
+
 impl Writer {
     /// Runs until the store is closed or dropped.
     pub(crate) async fn run(mut self) {
-        let mut renewal = tokio::time::interval(self.lease.time / 3);
+        let period = self.lease.time / 3;
+        // It was taken a moment ago.
+        let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let closing = self.closing.clone();
         loop {
@@ -192,7 +217,7 @@ impl Writer {
     /// Carries `batch` out in one transaction. After an error nothing of it was written, unless the commit itself failed.
     async fn commit(&mut self, batch: &mut [Box<dyn Order>]) -> Result<(), StoreError> {
         let mut connection = self.begin().await?;
-        match transact(&mut connection, &self.lease, batch).await {
+        match transact(&mut connection, &mut self.known, &self.lease, batch).await {
             Ok(newest) => {
                 self.connection = Some(connection);
                 if let Some(newest) = newest {
@@ -201,6 +226,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
+                self.known.0.clear();
                 // If that fails too, it may be broken, or still inside the transaction: the next one gets a new one.
                 if connection.session().run(sql("ROLLBACK")).await.is_ok() {
                     self.connection = Some(connection);
@@ -233,6 +259,7 @@ impl Writer {
 
 async fn transact(
     connection: &mut Connection,
+    known: &mut Known,
     lease: &Lease,
     batch: &mut [Box<dyn Order>],
 ) -> Result<Option<EventSeq>, StoreError> {
@@ -245,6 +272,7 @@ async fn transact(
     }
     let mut tx = Tx {
         session,
+        known,
         newest: None,
     };
     for order in batch {

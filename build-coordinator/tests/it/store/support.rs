@@ -52,7 +52,9 @@ pub(crate) async fn postgres() -> Option<Scratch> {
         connection.execute(AssertSqlSafe(text)).await.unwrap();
     }
     let url = server.url_of_schema(&schema);
-    let config = StoreConfig::from_url(&url).unwrap();
+    // Not renewed while a test takes it away.
+    let hour = std::time::Duration::from_secs(3600);
+    let config = StoreConfig::from_url(&url).unwrap().lease(hour);
     Some(Scratch {
         store: Store::open(config.clone()).await.unwrap(),
         config,

@@ -110,3 +110,8 @@ pub use crate::pool::{BuildletPool, GetBuildletError, LeaseError, LeaseOptions, 
 pub use crate::process::{ProcessConfig, ProcessPool, ProcessStatus, Program, StartError};
 pub use crate::reverse::{HostPolicy, Invitation, NewPoolError, Reuse, ReverseConfig, ReversePool};
 pub use crate::status::{AbsentMachine, HostTypeStatus, MachineState, MachineStatus, PoolStatus};
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,6 +50,10 @@ impl Coordinator {
         }
     }
 
+    pub(crate) fn door(&self) -> &FrontDoor {
+        &self.door
+    }
+
     pub(crate) fn machine(&self, name: &str) -> SimulatedBuildlet {
         self.start(simulation(name))
     }

@@ -6,5 +6,9 @@ mod cancelling;
 mod coordinator;
 #[cfg(feature = "test-support")]
 mod leases;
+#[cfg(all(unix, feature = "test-support"))]
+mod peers;
 #[cfg(feature = "test-support")]
 mod registrations;
+#[cfg(feature = "test-support")]
+mod thousand;

@@ -400,7 +400,7 @@ impl<M: Handle, W> Core<M, W> {
             State::Leased(leased) => Plan::Wait(leased.expires.min(due)),
             State::Quarantined(until) if *until <= now => {
                 self.place(now, id, fx);
-                Plan::Wait(due)
+                self.plan(now, id, fx)
             }
             State::Idle(_) | State::Quarantined(_) if due <= now => Plan::Probe,
             State::Quarantined(until) => Plan::Wait(due.min(*until)),
@@ -419,11 +419,14 @@ impl<M: Handle, W> Core<M, W> {
         let Some(slot) = self.machines.get(&id) else {
             return false;
         };
-        let is_idle = matches!(slot.state, State::Idle(_));
-        self.records.set_drained(&identity(&slot.machine), drained);
-        if is_idle {
-            self.withdraw(id);
-            self.offer(now, id, fx);
+        let identity = identity(&slot.machine);
+        self.records.set_drained(&identity, drained);
+        // It is the machine's name that is drained: a newer stay of it is, too.
+        if let Some(newest) = self.names.get(&identity).copied()
+            && self.is_idle(newest)
+        {
+            self.withdraw(newest);
+            self.offer(now, newest, fx);
         }
         true
     }
@@ -440,7 +443,6 @@ impl<M: Handle, W> Core<M, W> {
             return false;
         };
         let identity = identity(&slot.machine);
-        let at_rest = matches!(slot.state, State::Idle(_) | State::Quarantined(_));
         let (until, why) = match sentence {
             Some((time, why)) => {
                 self.metrics.quarantined += 1;
@@ -449,9 +451,12 @@ impl<M: Handle, W> Core<M, W> {
             None => (None, String::new()),
         };
         self.records.set_quarantine(&identity, until, why);
-        if at_rest {
-            self.withdraw(id);
-            self.place(now, id, fx);
+        let newest = self.names.get(&identity).copied();
+        if let Some(newest) = newest
+            && (self.is_idle(newest) || self.is_quarantined(newest))
+        {
+            self.withdraw(newest);
+            self.place(now, newest, fx);
         }
         true
     }

@@ -3,6 +3,8 @@
 mod events;
 mod moves;
 mod report;
+#[cfg(test)]
+mod simulation;
 mod state;
 
 pub(super) use self::state::{Core, Effects, Grant, Handle, Plan};

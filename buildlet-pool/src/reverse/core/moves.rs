@@ -100,6 +100,16 @@ impl<M: Handle, W> Core<M, W> {
         }
     }
 
+    pub(super) fn is_idle(&self, id: MachineId) -> bool {
+        let slot = self.machines.get(&id);
+        slot.is_some_and(|slot| matches!(slot.state, State::Idle(_)))
+    }
+
+    pub(super) fn is_quarantined(&self, id: MachineId) -> bool {
+        let slot = self.machines.get(&id);
+        slot.is_some_and(|slot| matches!(slot.state, State::Quarantined(_)))
+    }
+
     pub(super) fn has_lease(&self, id: MachineId, number: u64) -> bool {
         let state = self.machines.get(&id).map(|slot| &slot.state);
         matches!(state, Some(State::Leased(leased)) if leased.number == number)

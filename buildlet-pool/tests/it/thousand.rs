@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use buildlet_pool::test_support::SimulatedBuildlet;
 use buildlet_pool::{
     BuildletPool as _, HostPolicy, LeaseOptions, LeaseRequest, MachineState, OfferEvent, Reuse,
     ReverseConfig, Verdict,
@@ -77,7 +78,7 @@ async fn a_thousand_machines_serve_those_who_wait_and_those_who_follow() {
     within("the scheduler", scheduler).await.unwrap();
     within("those who wait", waiting.join_all()).await;
     assert_eq!(done.load(Ordering::Relaxed), BUILDS);
-    let commands: u64 = machines.iter().map(|machine| machine.commands()).sum();
+    let commands: u64 = machines.iter().map(SimulatedBuildlet::commands).sum();
     assert_eq!(
         commands, BUILDS as u64,
         "no machine was asked twice or for nothing"

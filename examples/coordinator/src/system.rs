@@ -19,7 +19,7 @@ use buildlet_pool::{
     BuildletPool, HostPolicy, ProcessConfig, ProcessPool, Program, ReverseConfig, ReversePool,
 };
 use buildlet_proto::key::MasterKey;
-use dashboard_config::{Config, Pool};
+use dashboard_config::{Config, Host, Pool};
 use revdial::{FrontDoor, FrontDoorConfig, PickupRegistry};
 use rustls::crypto::ring::default_provider;
 use tokio::net::TcpListener;
@@ -158,15 +158,16 @@ fn host_name() -> Option<String> {
 
 fn reverse_config(config: &Config, state: &Path) -> anyhow::Result<ReverseConfig> {
     let mut reverse = ReverseConfig::default();
-    let remote = || config.hosts().filter(|host| host.pool == Pool::Reverse);
-    if remote().next().is_some() {
+    if config.hosts().any(|host| host.pool == Pool::Reverse) {
         reverse = reverse.master_key(master_key(&state.join("master-key"))?);
     }
-    for host in remote() {
-        reverse = reverse.policy(
-            host.name.as_str(),
-            HostPolicy::default().expected(host.expect_num as usize),
-        );
+    for host in config.hosts() {
+        let expected = match host.pool {
+            Pool::Process => local_count(host),
+            _ => host.expect_num,
+        };
+        let policy = HostPolicy::default().expected(expected as usize);
+        reverse = reverse.policy(host.name.as_str(), policy);
     }
     Ok(reverse)
 }
@@ -198,6 +199,14 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
+/// How many buildlets of this type run on this machine.
+fn local_count(host: &Host) -> u32 {
+    match host.expect_num {
+        0 => local_buildlets(),
+        count => count,
+    }
+}
+
 /// Buildlets on this machine, for each host type that says so.
 async fn local_pools(
     config: &Config,
@@ -210,17 +219,12 @@ async fn local_pools(
     for host in config.hosts().filter(|host| host.pool == Pool::Process) {
         let program =
             Program::this_program([AS_BUILDLET]).context("cannot tell which program this is")?;
-        let count = if host.expect_num == 0 {
-            local_buildlets()
-        } else {
-            host.expect_num
-        };
         let at = format!("localhost:{}", address.port());
         let config = ProcessConfig::new(program, at, state.join("machines").join(&host.name))
             .certificate(trusted)
             .host_type(host.name.as_str())
             .name(host.name.as_str())
-            .count(count as usize);
+            .count(local_count(host) as usize);
         pools.push(ProcessPool::start(config, reverse.clone()).await?);
     }
     Ok(pools)

@@ -184,18 +184,14 @@ async fn cancelling_and_retrying_are_a_click_each() {
     let memory = busy();
     let server = serve(memory.clone()).await;
     browser.go(&server.url("/builds/5001")).await;
-    browser
-        .eval("document.querySelector('form[action$=cancel] button').click()")
-        .await;
+    browser.click("form[action$=cancel] button").await;
     browser
         .until("document.querySelector('h1 .badge').textContent.includes('cancelled')")
         .await;
     browser
         .until("document.querySelector('form[action$=retry] button')")
         .await;
-    browser
-        .eval("document.querySelector('form[action$=retry] button').click()")
-        .await;
+    browser.click("form[action$=retry] button").await;
     browser
         .until("document.querySelector('h1 .badge').textContent.includes('waiting')")
         .await;
@@ -231,9 +227,7 @@ async fn a_log_is_searched_and_the_failure_is_a_click_away() {
     );
     browser.picture("search").await;
 
-    browser
-        .eval("document.getElementById('jump').click()")
-        .await;
+    browser.click("#jump").await;
     browser.until("location.hash === '#L10'").await;
     let seen = browser
         .eval("document.querySelector(':target').getBoundingClientRect().top")

@@ -86,6 +86,12 @@ impl Browser {
 
     /// Sends a command, and waits for its answer.
     pub(super) async fn call(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.try_call(method, params).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// As [`call`](Self::call); the browser's error, if it has one.
+    async fn try_call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -98,14 +104,17 @@ impl Browser {
             loop {
                 let message = self.receive().await;
                 if message["id"] == self.last_id {
-                    assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                    return message["result"].clone();
+                    let error = &message["error"];
+                    return if error.is_null() {
+                        Ok(message["result"].clone())
+                    } else {
+                        Err(error.clone())
+                    };
                 }
             }
         };
-        timeout(LIMIT, answer)
-            .await
-            .unwrap_or_else(|_| panic!("the browser does not answer to {method}"))
+        let answered = timeout(LIMIT, answer).await;
+        answered.unwrap_or_else(|_| panic!("the browser does not answer to {method}"))
     }
 
     async fn receive(&mut self) -> Value {
@@ -139,22 +148,33 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
+    /// Clicks, a moment later: where that leads to another page, this one has answered.
+    pub(super) async fn click(&mut self, selector: &str) {
+        self.eval(&format!(
+            "setTimeout((found) => found.click(), 0, document.querySelector({}))",
+            json!(selector)
+        ))
+        .await;
+    }
+
     /// Waits until an expression is true in the page, also while it loads another.
     pub(super) async fn until(&mut self, expression: &str) {
+        let guarded = format!(
+            "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
+        );
         let wait = async {
             loop {
-                let guarded = format!(
-                    "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
-                );
-                if self.eval(&guarded).await == true {
+                // A page that is just being left answers with an error.
+                let params = json!({"expression": guarded, "returnByValue": true});
+                let answer = self.try_call("Runtime.evaluate", params).await;
+                if answer.is_ok_and(|answer| answer["result"]["value"] == true) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(LIMIT, wait)
-            .await
-            .unwrap_or_else(|_| panic!("never: {expression}"));
+        let waited = timeout(LIMIT, wait).await;
+        waited.unwrap_or_else(|_| panic!("never: {expression}"));
     }
 
     pub(super) async fn size(&mut self, width: u32, height: u32) {

@@ -9,6 +9,7 @@ mod decide;
 mod file;
 mod tries;
 mod validate;
+mod validate_builder;
 
 pub use self::config::Config;
 pub use self::decide::{Change, Decision, Reason};

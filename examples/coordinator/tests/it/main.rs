@@ -2,7 +2,13 @@
 
 #[cfg(unix)]
 mod asking;
+#[cfg(target_os = "linux")]
+mod builds;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod init_and_check;
+#[cfg(target_os = "linux")]
+mod place;
 #[cfg(unix)]
 mod running;
 

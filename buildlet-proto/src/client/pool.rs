@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -17,6 +17,9 @@ use super::request::Body;
 
 /// A head that is longer is an error, and no connection holds more of what it reads or writes.
 const MAX_BUFFER: usize = 64 << 10;
+
+/// What a server still reads of a request that it has refused, so that its connection can be used again: a quarter of what ours and Go's do.
+const READ_ANYWAY: u64 = 64 << 10;
 
 /// Connections to one buildlet, kept between calls.
 pub(super) struct Pool {
@@ -84,8 +87,12 @@ impl Pool {
             if used && connection.sender.ready().await.is_err() {
                 continue;
             }
+            let is_long = is_long(&request);
             match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, connection)),
+                Ok(response) => {
+                    connection.answered(is_long, &response);
+                    return Ok((response, connection));
+                }
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if used => request = unsent,
                     _ => {
@@ -157,6 +164,12 @@ impl Pool {
     }
 }
 
+/// Whether the server may close the connection if it refuses this in the middle: in time for the next request to be lost.
+fn is_long(request: &Request<Body>) -> bool {
+    let len = request.body().size_hint().upper();
+    len.is_none_or(|len| len > READ_ANYWAY)
+}
+
 /// Why a request was not answered.
 pub(super) struct SendError {
     /// It went over a connection that had served before: perhaps nobody has seen it.
@@ -188,8 +201,18 @@ impl Connection {
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, CallError> {
+        let is_long = is_long(&request);
         let sent = self.sender.send_request(request).await;
-        sent.map_err(classify)
+        let response = sent.map_err(classify)?;
+        self.answered(is_long, &response);
+        Ok(response)
+    }
+
+    /// Is not kept after a refusal that may have come before the end of the request.
+    fn answered(&mut self, was_long: bool, response: &Response<Incoming>) {
+        if was_long && !response.status().is_success() {
+            self.home = Weak::new();
+        }
     }
 
     /// Keeps it for the next call: its reply was read to the end.

@@ -93,7 +93,7 @@ fn turns(c: &mut Criterion) {
     for waiting in [1_000, 10_000, 100_000] {
         let mut busy = Busy::new(waiting, waiting / 10);
         group.bench_function(BenchmarkId::from_parameter(waiting), |b| {
-            b.iter(|| busy.turn())
+            b.iter(|| busy.turn());
         });
     }
     group.finish();
@@ -143,7 +143,7 @@ fn explain(c: &mut Criterion) {
             .queue(&"host-3".into(), Scheduler::LOOK_AHEAD);
         let last = *queue.last().expect("work waits");
         group.bench_function(BenchmarkId::new("last", waiting), |b| {
-            b.iter(|| busy.scheduler.explain(last))
+            b.iter(|| busy.scheduler.explain(last));
         });
     }
     group.finish();

@@ -72,6 +72,24 @@ pub enum SessionEnd {
     Io(Arc<io::Error>),
 }
 
+impl SessionEnd {
+    /// Whether the peer, or the network to it, just fell silent. Other connections to it will get no answer either, which TCP by itself
+    /// notices after a quarter of an hour if something was under way.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Silent(_) | Self::Stalled => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::TimedOut
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+            ),
+            Self::Closed | Self::PeerClosed | Self::Protocol(_) => false,
+        }
+    }
+}
+
 /// Why a [`Dialer`] could not be made.
 #[derive(Debug)]
 #[non_exhaustive]

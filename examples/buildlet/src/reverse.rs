@@ -129,16 +129,25 @@ impl Worker {
         } else {
             Some(Backoff::from_os()?)
         };
+        let over = stop.child_token();
+        let unreachable = over.clone();
         let config = ListenerConfig::default()
             .reconnect(reconnect)
-            .observer(report);
+            .observer(move |event| {
+                report(event);
+                if let ListenerEvent::Lost(end) = event
+                    && end.is_unreachable()
+                {
+                    // Whoever asked for what runs cannot be told of it any more.
+                    unreachable.cancel();
+                }
+            });
         let register =
             Listener::register(self.connector.clone(), self.registration.clone(), config);
         let mut listener = tokio::select! {
             registered = register => registered?,
             () = stop.cancelled() => return Ok(()),
         };
-        let over = stop.child_token();
         let _watch = AbortOnDropHandle::new(tokio::spawn({
             let (over, halted) = (over.clone(), halted.clone());
             async move {

@@ -144,7 +144,10 @@ fn this_program() -> Command {
 
 #[test]
 fn many_short_requests_leave_nothing_behind() {
-    assert!(alone(this_program(), "requests_in_a_row"));
+    let mut program = this_program();
+    // Which thread takes which arena of the allocator is chance, and each grows by itself.
+    program.env("MALLOC_ARENA_MAX", "1");
+    assert!(alone(program, "requests_in_a_row"));
 }
 
 #[tokio::test]
@@ -158,7 +161,7 @@ async fn requests_in_a_row() {
         status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
     };
     let mut kept = buildlet.connect().await;
-    let mut before = (0, 0);
+    let mut thirds = Vec::new();
     for round in 0..rounds {
         // As a Go coordinator: some on new connections, some on one that is kept.
         let request: Vec<u8> = match round % 8 {
@@ -177,18 +180,19 @@ async fn requests_in_a_row() {
             kept.send(request).await;
             assert!(kept.reply().await.status() < 500);
         }
-        if round == rounds / 3 {
-            before = (descriptors(), resident());
+        if round == rounds / 3 || round == rounds * 2 / 3 {
+            thirds.push((descriptors(), resident()));
         }
     }
     idle(&buildlet).await;
-    let after = (descriptors(), resident());
-    assert!(after.0 <= before.0 + 2, "descriptors: {before:?} {after:?}");
-    // A leak of a kilobyte a request would show.
-    let allowed = 4096 + rounds / 3;
+    thirds.push((descriptors(), resident()));
+    let all = format!("descriptors and KiB resident after each third: {thirds:?}");
+    assert!(thirds[2].0 <= thirds[0].0 + 2, "{all}");
+    // Caches may still be filled once; a leak goes on. One of 4 KiB a request shows, of 1 KiB when there are more requests.
+    let grows = |from: u64, to: u64| to > from + 1024 + rounds / 3;
     assert!(
-        after.1 <= before.1 + allowed,
-        "resident KiB: {before:?} {after:?}"
+        !(grows(thirds[0].1, thirds[1].1) && grows(thirds[1].1, thirds[2].1)),
+        "{all}"
     );
 }
 

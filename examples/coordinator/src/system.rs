@@ -23,8 +23,8 @@ use dashboard_config::{Config, Host, Pool};
 use revdial::{FrontDoor, FrontDoorConfig, PickupRegistry};
 use rustls::crypto::ring::default_provider;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::args::RunArgs;
 use crate::repository::local_buildlets;
@@ -39,7 +39,7 @@ pub(crate) struct System {
     pub(crate) address: SocketAddr,
     pools: Vec<ProcessPool>,
     reverse: ReversePool,
-    server: JoinHandle<anyhow::Result<()>>,
+    server: AbortOnDropHandle<anyhow::Result<()>>,
     stop_serving: CancellationToken,
 }
 
@@ -112,7 +112,9 @@ impl System {
             address,
             pools,
             reverse,
-            server: tokio::spawn(async move { serving.await.context("cannot serve") }),
+            server: AbortOnDropHandle::new(tokio::spawn(async move {
+                serving.await.context("cannot serve")
+            })),
             stop_serving,
         })
     }

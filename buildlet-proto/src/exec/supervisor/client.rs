@@ -84,14 +84,27 @@ impl Supervisors {
             start,
         };
         let request = request.encode()?;
-        let mut supervisor = match self.take_idle(&setup) {
-            Some(idle) => idle,
-            None => self.launch()?,
-        };
-        supervisor.setup = Some(setup);
         let pipe = pipe_name(&output);
-        supervisor.send(&request, output).await?;
-        let started = match supervisor.reply().await? {
+        let (supervisor, reply) = loop {
+            let idle = self.take_idle(&setup);
+            let was_idle = idle.is_some();
+            let mut supervisor = match idle {
+                Some(idle) => idle,
+                None => self.launch()?,
+            };
+            match supervisor.ask(&request, &output).await {
+                Ok(reply) => {
+                    supervisor.setup = Some(setup);
+                    break (supervisor, reply);
+                }
+                // It was killed after it was seen alive: the next does it.
+                Err(error) if was_idle && is_unread(&error) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        // The command has it now, and alone decides when it ends.
+        drop(output);
+        let started = match reply {
             Reply::Started(enforcement) => {
                 let supervised = Box::new(Supervised {
                     supervisor: Some(supervisor),
@@ -179,8 +192,14 @@ impl Supervisor {
         matches!(read, Err(rustix::io::Errno::AGAIN))
     }
 
+    /// What it answers to a request that comes with a pipe.
+    async fn ask(&mut self, request: &[u8], pipe: &PipeWriter) -> io::Result<Reply> {
+        self.send(request, pipe).await?;
+        self.reply().await
+    }
+
     /// Sends a message, with the pipe at its first byte.
-    async fn send(&mut self, message: &[u8], pipe: PipeWriter) -> io::Result<()> {
+    async fn send(&mut self, message: &[u8], pipe: &PipeWriter) -> io::Result<()> {
         let sent = self
             .socket
             .async_io(Interest::WRITABLE, || {
@@ -268,6 +287,15 @@ impl Supervised {
             let _ = rustix::net::send(&supervisor.socket, &message, flags);
         }
     }
+}
+
+/// Whether a supervisor ended without having read the whole request, so that it has started nothing. Of one that ended after that, the
+/// socket just comes to its end.
+fn is_unread(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 fn gone(report: &Report) -> Gone {

@@ -14,30 +14,38 @@ const MIB: u32 = 32;
 const TURN: Duration = Duration::from_millis(20);
 
 fn revdial(c: &mut Criterion) {
-    let runtime = runtime().expect("the runtime starts");
+    let runtime = |threads| runtime(threads).expect("the runtime starts");
+    // A thread for each end of a connection that much goes through; dials are made by whichever thread is free.
+    let (dialing, working, together) = (runtime(1), runtime(1), runtime(2));
+    let (tls, ours) = pair(&dialing, &working, false);
+    bench_connection(c, &dialing, "tls", &tls);
+    bench_connection(c, &dialing, "revdial", &ours);
     for (sessions, resume) in [("full", false), ("resumed", true)] {
-        let made = runtime.block_on(async {
-            let configs = Configs::new(resume)?;
-            anyhow::Ok((Bare::new(&configs).await?, Reverse::new(&configs, 0).await?))
-        });
-        let (tls, ours) = made.expect("a worker registers");
-        let (tls, ours) = (Arc::new(tls), Arc::new(ours));
-        if !resume {
-            bench_connection(c, &runtime, "tls", &tls);
-            bench_connection(c, &runtime, "revdial", &ours);
-        }
-        bench_dial(c, &runtime, BenchmarkId::new("tls", sessions), &tls);
-        bench_dial(c, &runtime, BenchmarkId::new("revdial", sessions), &ours);
+        let (tls, ours) = pair(&together, &together, resume);
+        bench_dial(c, &together, BenchmarkId::new("tls", sessions), &tls);
+        bench_dial(c, &together, BenchmarkId::new("revdial", sessions), &ours);
     }
-    let warm = runtime.block_on(async { Reverse::new(&Configs::new(true)?, 8).await });
+    let warm =
+        together.block_on(async { Reverse::new(&Configs::new(true)?, 8, together.handle()).await });
     let warm = Arc::new(warm.expect("a worker registers"));
     c.bench_function("revdial/dial/revdial/warm", |b| {
         b.iter_custom(|dials| {
             let link = Arc::clone(&warm);
-            let dial = run(&runtime, async move { warm_dial(&link, TURN).await });
+            let dial = run(&together, async move { warm_dial(&link, TURN).await });
             Duration::from_nanos(dial.wall as u64) * dials as u32
         });
     });
+}
+
+/// Both ways to open connections.
+fn pair(dialing: &Runtime, working: &Runtime, resume: bool) -> (Arc<Bare>, Arc<Reverse>) {
+    let made = dialing.block_on(async {
+        let (configs, worker) = (Configs::new(resume)?, working.handle());
+        let tls = Bare::new(&configs, worker).await?;
+        anyhow::Ok((tls, Reverse::new(&configs, 0, worker).await?))
+    });
+    let (tls, ours) = made.expect("a worker registers");
+    (Arc::new(tls), Arc::new(ours))
 }
 
 /// What is done on one connection.

@@ -95,7 +95,7 @@ pub(super) fn report(registered: u32) -> anyhow::Result<String> {
 /// When it cannot listen.
 pub fn coordinator() -> anyhow::Result<()> {
     raise_descriptors()?;
-    runtime()?.block_on(async {
+    runtime(2)?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         say(&json!({"event": "listening", "addr": listener.local_addr()?.to_string()}))?;
         let acceptor = Configs::new(false)?.acceptor()?;
@@ -126,7 +126,7 @@ pub fn coordinator() -> anyhow::Result<()> {
 /// When one cannot register.
 pub fn workers(addr: &str, count: u32) -> anyhow::Result<()> {
     raise_descriptors()?;
-    runtime()?.block_on(async {
+    runtime(2)?.block_on(async {
         let tls = believing()?;
         say(&json!({"event": "started"}))?;
         let mut registering = JoinSet::new();

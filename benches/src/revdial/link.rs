@@ -10,12 +10,17 @@ use revdial::trust::Trust;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_rustls::{TlsConnector, client, rustls};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, rustls, server};
 
 use super::worker;
+
+/// Dials of [`Bare`] at a time; one more waits.
+const MAX_DIALS: usize = 64;
 
 /// Opens connections on whose other end `worker::serve` runs.
 pub trait Link: Send + Sync + 'static {
@@ -67,68 +72,67 @@ impl Configs {
     }
 }
 
-/// TLS without more: the worker's end accepts.
-///
-/// It sends one byte first, so that a dial is over when both ends have finished their handshake, as with a pick-up.
+/// TLS without more, with the parts as in reverse dialing: the worker connects when it is told to, and the side that dials accepts.
 pub struct Bare {
-    addr: SocketAddr,
-    connector: TlsConnector,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    /// Tells the worker to connect. Whoever dials takes the next connection that comes, as they are all alike.
+    orders: mpsc::Sender<()>,
     _tasks: JoinSet<()>,
 }
 
 impl Bare {
-    /// Listens on a port of the system's choice.
+    /// Listens on a port of the system's choice; the worker's end runs on `worker`.
     ///
     /// # Errors
     ///
     /// When it cannot.
-    pub async fn new(configs: &Configs) -> anyhow::Result<Self> {
+    pub async fn new(configs: &Configs, worker: &Handle) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&configs.server));
+        let connector = TlsConnector::from(Arc::clone(&configs.client));
+        let (orders, mut ordered) = mpsc::channel(MAX_DIALS);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
+        let work = async move {
             let mut conns = JoinSet::new();
-            while let Ok((tcp, _)) = listener.accept().await {
+            while ordered.recv().await == Some(()) {
                 while conns.try_join_next().is_some() {}
-                let acceptor = acceptor.clone();
+                let connector = connector.clone();
                 conns.spawn(async move {
-                    let Ok(mut tls) = accept(tcp, &acceptor).await else {
+                    let Ok(mut tls) = connect(addr, &connector).await else {
                         return; // the other end fails too, and says why
                     };
                     worker::serve(&mut tls).await;
                 });
             }
-        });
+        };
+        tasks.spawn_on(work, worker);
         Ok(Self {
-            addr,
-            connector: Arc::clone(&configs.client).into(),
+            listener,
+            acceptor: TlsAcceptor::from(Arc::clone(&configs.server)),
+            orders,
             _tasks: tasks,
         })
     }
 }
 
-async fn accept(
-    tcp: TcpStream,
-    acceptor: &tokio_rustls::TlsAcceptor,
-) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn connect(
+    addr: SocketAddr,
+    connector: &TlsConnector,
+) -> std::io::Result<client::TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(addr).await?;
     tcp.set_nodelay(true)?;
-    let mut tls = acceptor.accept(tcp).await?;
-    tls.write_all(&[0]).await?;
-    tls.flush().await?;
-    Ok(tls)
+    connector.connect(addr.ip().into(), tcp).await
 }
 
 impl Link for Bare {
-    type Conn = client::TlsStream<TcpStream>;
+    type Conn = server::TlsStream<TcpStream>;
 
     async fn dial(&self) -> anyhow::Result<Self::Conn> {
-        let tcp = TcpStream::connect(self.addr)
-            .await
-            .context("cannot connect")?;
+        self.orders.send(()).await.context("the worker has ended")?;
+        let (tcp, _) = self.listener.accept().await.context("cannot accept")?;
         tcp.set_nodelay(true)?;
-        let mut tls = self.connector.connect(self.addr.ip().into(), tcp).await?;
-        tls.read_u8().await?;
-        Ok(tls)
+        // A server's handshake ends behind the client's: both are done.
+        Ok(self.acceptor.accept(tcp).await?)
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 pub use self::idle::{coordinator, workers};
 pub use self::link::{Bare, Configs, Link};
@@ -77,8 +77,7 @@ pub(crate) fn report(args: &RevdialArgs) -> anyhow::Result<()> {
             args.registered,
         )
     };
-    let runtime = runtime()?;
-    let ours = runtime.block_on(Subjects::new())?;
+    let ours = Subjects::new()?;
     let mut measured: Vec<Measured> = CASES.iter().map(|_| Measured::default()).collect();
     for round in 1..=rounds {
         eprintln!("  round {round} of {rounds}");
@@ -103,11 +102,10 @@ pub(crate) fn report(args: &RevdialArgs) -> anyhow::Result<()> {
                 measured.go_tls.push(of_peer(&output, "tls", name)?);
                 measured.go.push(of_peer(&output, "revdial", name)?);
             }
-            ours.measure(&runtime, case, mib, time, measured)?;
+            ours.measure(case, mib, time, measured)?;
         }
     }
     drop(ours);
-    drop(runtime);
     eprintln!("  {registered} registered workers");
     let mut text = String::new();
     writeln!(text, "Machine: {}.\n", machine::describe())?;
@@ -133,14 +131,14 @@ pub(crate) fn report(args: &RevdialArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A runtime of two threads, for both ends.
+/// A runtime of so many threads.
 ///
 /// # Errors
 ///
-/// When the system gives no threads.
-pub fn runtime() -> anyhow::Result<Runtime> {
+/// When the system gives none.
+pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build();
     runtime.context("cannot start a runtime")
@@ -164,9 +162,16 @@ fn of_peer(output: &str, subject: &str, case: &str) -> anyhow::Result<Cost> {
 
 /// What is measured of ours.
 struct Subjects {
+    /// A thread for each end, as in two programs: on the same two threads, whether a transfer has one of them or both is luck.
+    apart: Pair,
+    /// Two threads for both ends, as dials at a time are not the same work for either.
     full: Pair,
     resumed: Pair,
     warm: Arc<Reverse>,
+    // Behind what runs on them.
+    together: Runtime,
+    dialing: Runtime,
+    _working: Runtime,
 }
 
 struct Pair {
@@ -175,36 +180,44 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(resume: bool) -> anyhow::Result<Self> {
+    async fn new(resume: bool, worker: &Handle) -> anyhow::Result<Self> {
         let configs = Configs::new(resume)?;
         Ok(Self {
-            tls: Arc::new(Bare::new(&configs).await?),
-            ours: Arc::new(Reverse::new(&configs, 0).await?),
+            tls: Arc::new(Bare::new(&configs, worker).await?),
+            ours: Arc::new(Reverse::new(&configs, 0, worker).await?),
         })
     }
 }
 
 impl Subjects {
-    async fn new() -> anyhow::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
+        let (together, dialing, working) = (runtime(2)?, runtime(1)?, runtime(1)?);
+        let worker = together.handle();
+        let warm = async { Reverse::new(&Configs::new(true)?, reverse::WARM, worker).await };
         Ok(Self {
-            full: Pair::new(false).await?,
-            resumed: Pair::new(true).await?,
-            warm: Arc::new(Reverse::new(&Configs::new(true)?, reverse::WARM).await?),
+            apart: dialing.block_on(Pair::new(false, working.handle()))?,
+            full: together.block_on(Pair::new(false, worker))?,
+            resumed: together.block_on(Pair::new(true, worker))?,
+            warm: Arc::new(together.block_on(warm)?),
+            together,
+            dialing,
+            _working: working,
         })
     }
 
     fn measure(
         &self,
-        runtime: &Runtime,
         case: Case,
         mib: u32,
         time: Duration,
         to: &mut Measured,
     ) -> anyhow::Result<()> {
-        let Pair { tls, ours } = match case {
-            Case::Dials { resumed: true, .. } => &self.resumed,
-            _ => &self.full,
+        let (pair, runtime) = match case {
+            Case::Throughput | Case::RoundTrip => (&self.apart, &self.dialing),
+            Case::Dials { resumed: true, .. } => (&self.resumed, &self.together),
+            Case::Dials { .. } | Case::WarmDial => (&self.full, &self.together),
         };
+        let Pair { tls, ours } = pair;
         let (tls, ours, warm) = (Arc::clone(tls), Arc::clone(ours), Arc::clone(&self.warm));
         // As a task: what runs on this thread instead would have to be woken by the runtime's.
         let measured = runtime.spawn(async move {

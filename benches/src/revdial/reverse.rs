@@ -14,6 +14,7 @@ use revdial::{
 };
 use rustls::ClientConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::rustls;
@@ -32,12 +33,12 @@ pub struct Reverse {
 }
 
 impl Reverse {
-    /// Registers a worker at a coordinator that keeps so many connections ready.
+    /// Registers a worker, which runs on `worker`, at a coordinator that keeps so many connections ready.
     ///
     /// # Errors
     ///
     /// When that fails.
-    pub async fn new(configs: &Configs, warm: usize) -> anyhow::Result<Self> {
+    pub async fn new(configs: &Configs, warm: usize, worker: &Handle) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?.to_string();
         let acceptor = configs.acceptor()?;
@@ -46,14 +47,17 @@ impl Reverse {
         tasks.spawn(async move {
             coordinate(listener, acceptor, DialerConfig::default().warm(warm), send).await;
         });
-        let mut listener = register(&addr, Arc::clone(&configs.client)).await?;
-        tasks.spawn(async move {
+        let tls = Arc::clone(&configs.client);
+        let registered = worker.spawn(async move { register(&addr, tls).await });
+        let mut listener = registered.await??;
+        let work = async move {
             let mut conns = JoinSet::new();
             while let Some(mut conn) = listener.accept().await {
                 while conns.try_join_next().is_some() {}
                 conns.spawn(async move { worker::serve(&mut conn).await });
             }
-        });
+        };
+        tasks.spawn_on(work, worker);
         let dialer = dialers.recv().await.context("the coordinator has ended")?;
         Ok(Self {
             dialer,

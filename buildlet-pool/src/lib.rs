@@ -107,7 +107,9 @@ pub use crate::metrics::Metrics;
 pub use crate::offers::{OfferEvent, Offers};
 pub use crate::pool::{BuildletPool, GetBuildletError, LeaseError, LeaseOptions, LeaseRequest};
 #[cfg(feature = "process")]
-pub use crate::process::{ProcessConfig, ProcessPool, ProcessStatus, Program, StartError};
+pub use crate::process::{
+    INHERITED_VARIABLES, ProcessConfig, ProcessPool, ProcessStatus, Program, StartError,
+};
 pub use crate::reverse::{HostPolicy, Invitation, NewPoolError, Reuse, ReverseConfig, ReversePool};
 pub use crate::status::{AbsentMachine, HostTypeStatus, MachineState, MachineStatus, PoolStatus};
 

@@ -1,4 +1,5 @@
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub struct ProcessConfig {
     pub(super) name: String,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, Option<OsString>)>,
+    inherited: Vec<String>,
     pub(super) start_limit: Duration,
     pub(super) stop_limit: Duration,
 }
@@ -79,6 +81,7 @@ impl ProcessConfig {
             name: "local".to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            inherited: Vec::new(),
             start_limit: Duration::from_secs(30),
             stop_limit: Duration::from_secs(10),
         }
@@ -119,8 +122,16 @@ impl ProcessConfig {
         self
     }
 
-    /// Sets a variable in the environment of the buildlets, and so of builds; or with `None` takes it away. Else they have that of this
-    /// process.
+    /// Variables of this process that buildlets, and so builds, get besides [`INHERITED_VARIABLES`]: names, or with `*` at the end all that begin so.
+    /// None by default: what a coordinator was started with (credentials, `CARGO_TARGET_DIR`, what `cargo run` sets) is not for builds.
+    #[must_use]
+    pub fn inherit(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.inherited.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable in the environment of the buildlets, and so of builds; or with `None` takes away one that they would
+    /// [inherit](Self::inherit).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: Option<OsString>) -> Self {
         self.env.push((name.into(), value));
@@ -140,5 +151,145 @@ impl ProcessConfig {
     pub fn stop_limit(mut self, limit: Duration) -> Self {
         self.stop_limit = limit;
         self
+    }
+
+    /// What a buildlet's environment is, of the variables of this process.
+    pub(super) fn environment(
+        &self,
+        own: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> BTreeMap<OsString, OsString> {
+        let inherited = own.into_iter().filter(|(name, _)| self.inherits(name));
+        let mut environment: BTreeMap<_, _> = inherited.collect();
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => environment.insert(name.clone(), value.clone()),
+                None => environment.remove(name),
+            };
+        }
+        environment
+    }
+
+    fn inherits(&self, name: &OsStr) -> bool {
+        let Some(name) = name.to_str() else {
+            return false;
+        };
+        let usual = INHERITED_VARIABLES.iter().copied();
+        let mut patterns = usual.chain(self.inherited.iter().map(String::as_str));
+        patterns.any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => is_prefix(start, name),
+            None => pattern.len() == name.len() && is_prefix(pattern, name),
+        })
+    }
+}
+
+/// The variables of its own that a [`ProcessPool`](crate::ProcessPool) hands on to its buildlets: what says where programs, the user's folders and
+/// toolchains are, language, time zone, and how the network is reached. Those that end in `*` stand for all that begin so.
+pub const INHERITED_VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    // Where toolchains, their downloads and their caches are.
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "GOROOT",
+    "GOPATH",
+    "GOMODCACHE",
+    "GOCACHE",
+    "GOPROXY",
+    "GONOSUMDB",
+    "GOPRIVATE",
+    "GOSUMDB",
+    "JAVA_HOME",
+    // How the network is reached, and whom to believe there.
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    // Without which little starts on Windows.
+    "SystemRoot",
+    "SystemDrive",
+    "windir",
+    "ComSpec",
+    "PATHEXT",
+    "TEMP",
+    "TMP",
+    "USERPROFILE",
+    "USERNAME",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "ProgramData",
+    "ProgramFiles*",
+    "NUMBER_OF_PROCESSORS",
+    "PROCESSOR_ARCHITECTURE",
+];
+
+/// Whether a variable's name begins so, by the rules of the system.
+fn is_prefix(start: &str, name: &str) -> bool {
+    let Some(beginning) = name.get(..start.len()) else {
+        return false;
+    };
+    if cfg!(windows) {
+        beginning.eq_ignore_ascii_case(start)
+    } else {
+        beginning == start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buildlets_get_what_they_need_and_nothing_else() {
+        let pool = ProcessConfig::new(Program::new("buildlet", [""; 0]), "localhost:1", "state")
+            .inherit(["CI_*", "EDITOR"])
+            .env("HOME", Some("/home/ci".into()))
+            .env("TZ", None);
+        let own = [
+            ("PATH", "/bin"),
+            ("HOME", "/root"),
+            ("TZ", "Europe/Berlin"),
+            ("LC_ALL", "C"),
+            ("CI_SERVER", "1"),
+            ("EDITOR", "ed"),
+            ("EDITORS", "ed"),
+            ("PATHS", "/bin"),
+            ("CARGO_TARGET_DIR", "/tmp/target"),
+            ("CARGO_MANIFEST_DIR", "/src"),
+            ("RUSTUP_TOOLCHAIN", "nightly"),
+            ("LD_LIBRARY_PATH", "/lib"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ];
+        let given = pool.environment(own.map(|(name, value)| (name.into(), value.into())));
+        let given: Vec<_> = given
+            .iter()
+            .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            given,
+            [
+                ("CI_SERVER", "1"),
+                ("EDITOR", "ed"),
+                ("HOME", "/home/ci"),
+                ("LC_ALL", "C"),
+                ("PATH", "/bin"),
+            ]
+        );
     }
 }

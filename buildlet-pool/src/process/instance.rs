@@ -122,13 +122,9 @@ fn command(config: &ProcessConfig, invitation: &Invitation, folder: &InstanceFol
         command.arg("--ca").arg(certificate);
     }
     command.args(&config.args);
-    for (name, value) in &config.env {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
     command
+        .env_clear()
+        .envs(config.environment(std::env::vars_os()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);

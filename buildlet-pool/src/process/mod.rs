@@ -7,5 +7,5 @@ mod instance;
 mod pool;
 mod slot;
 
-pub use self::config::{ProcessConfig, Program};
+pub use self::config::{INHERITED_VARIABLES, ProcessConfig, Program};
 pub use self::pool::{ProcessPool, ProcessStatus, StartError};

@@ -60,6 +60,8 @@ record! {
         pub hermetic_reverse: bool = false,
         /// Environment variables of everything that runs there.
         pub env: Env = Env::default(),
+        /// Variables of the coordinator's own environment that processes get besides the usual ones, such as PATH and HOME; with * at the end, all that begin so.
+        pub inherit_env: Vec<String> = Vec::new(),
         /// Where the buildlet is fetched from; $BUCKET is the environment's bucket of buildlets.
         pub buildlet_url: String = String::new(),
         /// Where the toolchain that builds Go is fetched from; $BUCKET as above. Empty: the machine has one.

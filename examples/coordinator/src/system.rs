@@ -226,6 +226,7 @@ async fn local_pools(
             .certificate(trusted)
             .host_type(host.name.as_str())
             .name(host.name.as_str())
+            .inherit(host.inherit_env.iter().map(String::as_str))
             .count(local_count(host) as usize);
         pools.push(ProcessPool::start(config, reverse.clone()).await?);
     }

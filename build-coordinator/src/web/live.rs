@@ -479,6 +479,8 @@ fn machines(status: &PoolStatus, now: Timestamp) -> Machines {
         for machine in &of_type.machines {
             let reason = match state(machine) {
                 MachineState::Quarantined => machine.last_failure.clone(),
+                // The page says it by a link.
+                _ if build_of(&machine.holder).is_some() => String::new(),
                 _ => machine.holder.clone(),
             };
             told.machines.push(Machine {
@@ -552,12 +554,10 @@ fn builders(config: &Arc<Config>) -> Builders {
     });
     let hosts = config.hosts().map(|host| HostRow {
         name: host.name.clone(),
-        kind: if host.is_reverse() {
-            "reverse"
-        } else {
-            "process or cloud"
-        }
-        .to_owned(),
+        kind: match host.pool {
+            dashboard_config::Pool::Process => "local processes".to_owned(),
+            other => other.as_str().to_owned(),
+        },
         expected: usize::try_from(host.expect_num).unwrap_or(usize::MAX),
         notes: host.notes.clone(),
     });

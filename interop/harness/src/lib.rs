@@ -19,13 +19,21 @@
 //! then say on standard error what is not tested and why, past the test runner's capture. With `REQUIRE_INTEROP=1` in the environment they panic
 //! instead, which is how the gate runs them.
 //!
+//! [`Browser`] (feature `browser`) looks at pages as people do; [`Random`], [`exclusive`] and [`assert_exclusive`] are for tests that kill what they test.
+//!
 //! A peer that does not *compile* is never skipped: that is a mistake in this repository.
 
+#[cfg(feature = "browser")]
+mod browser;
+mod chaos;
 mod go;
 mod postgres;
 mod program;
 mod skip;
 
+#[cfg(feature = "browser")]
+pub use crate::browser::Browser;
+pub use crate::chaos::{Random, assert_exclusive, exclusive, number};
 pub use crate::go::{go, interop_dir, peer, target_dir, upstream};
 pub use crate::postgres::{POSTGRES_URL, Postgres, postgres};
 pub use crate::program::{FILTER_LIMIT, Program, tool};
@@ -62,6 +70,17 @@ pub fn upstream_or_skip(name: &str) -> Option<Program> {
 #[track_caller]
 pub fn tool_or_skip(name: &str) -> Option<Program> {
     skip::or_skip(tool(name), required())
+}
+
+/// [`go`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`.
+#[must_use]
+#[track_caller]
+pub fn go_or_skip() -> Option<Program> {
+    skip::or_skip(go(), required())
 }
 
 /// [`postgres`], or `None` after saying that the calling test is skipped.

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use build_coordinator::model::{BuildDetail, Cause};
+use harness::{Random, assert_exclusive, exclusive, number};
 
 use super::support::{FakePool, Place, System};
 
@@ -17,7 +18,7 @@ const MACHINES: u64 = 3;
 #[test]
 fn whatever_dies_every_build_gets_its_result_once() {
     let seconds = number("CHAOS_SECONDS", 4);
-    let mut random = Random(number("CHAOS_SEED", 0).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(number("CHAOS_SEED", 0));
     let locks = tempfile::tempdir().unwrap();
     let place = Place::new(&builders(locks.path()));
     for version in 2..=COMMITS {
@@ -41,12 +42,7 @@ fn whatever_dies_every_build_gets_its_result_once() {
         builds
     });
     assert_eq!(builds.len(), COMMITS * BUILDERS, "no build is made twice");
-    let twice = locks.path().join("twice");
-    assert!(
-        !twice.exists(),
-        "these ran twice at a time: {}",
-        std::fs::read_to_string(&twice).unwrap_or_default()
-    );
+    assert_exclusive(locks.path());
     let interrupted = builds
         .iter()
         .filter(|build| build.attempts.len() > 1)
@@ -64,11 +60,7 @@ fn whatever_dies_every_build_gets_its_result_once() {
 
 /// Builds that hold a lock while they run, and tell of it if somebody else has it.
 fn builders(locks: &Path) -> String {
-    let locks = locks.display();
-    let run = format!(
-        "exec 9>{locks}/$CI_BUILDER-$CI_REVISION.lock; flock -n 9 || {{ echo $CI_BUILDER >> {locks}/twice; exit 9; }}; \
-         sleep 0.1; cat version"
-    );
+    let run = exclusive(locks, 0, "sleep 0.1; cat version");
     let builder = |number| {
         format!(
             "[builder.b{number}]\nhost_type = 'linux'\nisolation = 'none'\nretry = {{ attempts = 20, delay = '10ms' }}\n\
@@ -142,20 +134,4 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// Xorshift: enough to be unfair to a coordinator.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use build_coordinator::api::State;
+use harness::Browser;
 use serde_json::json;
 
-use super::chromium::Browser;
 use super::client::{serve, until};
 use super::memory::{Known, Memory, build, busy, grid};
 

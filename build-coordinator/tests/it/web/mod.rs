@@ -2,7 +2,6 @@
 
 mod api;
 mod browser;
-mod chromium;
 mod client;
 mod live;
 mod memory;

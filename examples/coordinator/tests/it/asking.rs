@@ -2,40 +2,59 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::running::{LIMIT, Project, Running};
-use crate::{stderr, stdout};
+use crate::{program, stderr, stdout};
 
 /// A coordinator, and where it is.
-struct Asked<'a> {
-    project: &'a Project,
+pub(crate) struct Asked {
     running: Running,
     url: String,
 }
 
-impl<'a> Asked<'a> {
-    fn start(project: &'a Project) -> Self {
-        let mut running = project.start(&[]);
+impl Asked {
+    pub(crate) fn start(project: &Project) -> Self {
+        Self::new(project.start(&[]))
+    }
+
+    /// With the `builders.toml` in a folder, and the state in another.
+    pub(crate) fn with_state(folder: &Path, state: &Path) -> Self {
+        let mut command = program();
+        command
+            .current_dir(folder)
+            .args(["--config", "builders.toml", "--state-dir"])
+            .arg(state);
+        Self::new(Running::start(command))
+    }
+
+    fn new(mut running: Running) -> Self {
         let line = running.until(" shows it");
         let (url, _) = line.split_once(" shows it").unwrap();
         Self {
-            project,
             url: url.to_owned(),
             running,
         }
     }
 
+    /// Of its front page.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = program();
+        command.args(args).args(["--server", &self.url]);
+        command
+    }
+
     fn ask(&self, args: &[&str]) -> Output {
-        self.project
-            .command(args)
-            .args(["--server", &self.url])
-            .output()
-            .unwrap()
+        self.command(args).output().unwrap()
     }
 
     fn builds(&self) -> Vec<Value> {
@@ -46,7 +65,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Waits until the newest build is in this state, and returns its number.
-    fn until(&self, state: &str) -> String {
+    pub(crate) fn until(&self, state: &str) -> String {
         let end = Instant::now() + LIMIT;
         loop {
             let builds = self.builds();
@@ -101,8 +120,8 @@ fn a_build_that_runs_is_followed_and_cancelled() {
     let project = Project::new("all:\n\t@echo begun; sleep 1000\n");
     let asked = Asked::start(&project);
     let id = asked.until("running");
-    let followed = project
-        .command(&["log", "--follow", &id, "--server", &asked.url])
+    let followed = asked
+        .command(&["log", "--follow", &id])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -113,6 +132,30 @@ fn a_build_that_runs_is_followed_and_cancelled() {
     assert_eq!(followed.status.code(), Some(1), "{followed:?}");
     let again = asked.ask(&["cancel", &id]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
+}
+
+#[test]
+fn a_build_that_was_killed_with_its_coordinator_runs_once_more() {
+    let gate = tempfile::tempdir().unwrap();
+    let open = gate.path().join("open");
+    let project = Project::new(&format!(
+        "all:\n\t@echo begun; while [ ! -e {} ]; do sleep 0.05; done; echo done\n",
+        open.display()
+    ));
+    let asked = Asked::start(&project);
+    let id = asked.until("running");
+    asked.running.kill();
+
+    let asked = Asked::start(&project);
+    assert_eq!(asked.until("running"), id);
+    std::fs::write(&open, "").unwrap();
+    let followed = asked.ask(&["log", "--follow", &id]);
+    assert!(followed.status.success(), "{followed:?}");
+    assert!(stdout(&followed).contains("done"), "{followed:?}");
+    assert_eq!(asked.until("succeeded"), id);
+    let first = asked.ask(&["log", "--attempt", "1", &id]);
+    assert!(!stdout(&first).contains("done"), "{first:?}");
+    assert_eq!(asked.builds().len(), 1, "nothing is built twice");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Builds of several kinds on real buildlets.
 
 use std::fs;
+use std::process::Command;
 
 use build_coordinator::model::{Cause, StepOutcome};
 
@@ -74,31 +75,34 @@ fn builds_that_fail_hang_are_loud_or_leave_daemons_end_as_they_should() {
 }
 
 #[test]
-fn a_crate_is_built_at_two_revisions() {
+fn a_crate_of_this_repository_is_built_at_two_revisions() {
+    let target = tempfile::tempdir().unwrap();
     let place = Place::new(
         1,
         &builder(
             "cargo",
-            "env = { CARGO_TARGET_DIR = 'target' }",
-            "cargo --offline test --quiet",
+            &format!(
+                "isolation = 'none'\nenv = {{ CARGO_TARGET_DIR = '{}' }}",
+                target.path().display()
+            ),
+            "cargo --offline --locked check -p livelog --no-default-features",
         ),
     );
-    let root = place.repository();
-    fs::create_dir(root.join("src")).unwrap();
-    fs::write(
-        root.join("Cargo.toml"),
-        "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n",
-    )
-    .unwrap();
-    let test = |expected| {
-        format!(
-            "pub fn two() -> u8 {{ 2 }}\n#[test]\nfn it_is() {{ assert_eq!(two(), {expected}); }}\n"
-        )
-    };
-    fs::write(root.join("src/lib.rs"), test(3)).unwrap();
-    place.commit("wrong");
-    fs::write(root.join("src/lib.rs"), test(2)).unwrap();
-    place.commit("right");
+    // The tree as it is, whatever of it is committed.
+    let copy = "git ls-files -z --cached --others --exclude-standard --deduplicate \
+        | tar --create --null --files-from=- --ignore-failed-read | tar --extract --directory \"$0\"";
+    let copied = Command::new("sh")
+        .args(["-c", copy])
+        .arg(place.repository())
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    place.commit("as it is");
+    let lib = place.repository().join("livelog/src/lib.rs");
+    let text = fs::read_to_string(&lib).unwrap();
+    fs::write(&lib, text + "\ncompile_error!(\"it is broken\");\n").unwrap();
+    place.commit("broken");
     let builds = place.finish(2);
     let causes: Vec<_> = builds
         .iter()
@@ -111,5 +115,5 @@ fn a_crate_is_built_at_two_revisions() {
         .iter()
         .find(|(build, _)| build.build.cause() == Some(Cause::Failed))
         .unwrap();
-    assert!(log.contains("it_is"), "{log}");
+    assert!(log.contains("it is broken"), "{log}");
 }

@@ -1,24 +1,32 @@
-//! kill -9 of coordinators and buildlets while builds run. `CHAOS_SECONDS` says for how long (6 by default), `CHAOS_BUILDS` how many
-//! builds there are (24), `CHAOS_SEED` in which order things happen.
+//! kill -9 of coordinators and buildlets, ours and Go's, while builds run. `CHAOS_SECONDS` says for how long (6 by default), `CHAOS_BUILDS` how many
+//! builds there are (20), `CHAOS_SEED` in which order things happen.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use build_coordinator::model::Cause;
+use harness::{Random, assert_exclusive, exclusive, number};
 
 use crate::place::{Place, signal};
 
+/// Of our machines.
 const BUILDERS: u64 = 4;
 const MACHINES: usize = 4;
 
 #[test]
 fn after_any_number_of_kills_every_build_has_one_result_and_nothing_is_left() {
-    let builds = number("CHAOS_BUILDS", 24);
-    let mut random = Random(number("CHAOS_SEED", 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let go = harness::upstream_or_skip("buildlet");
+    let per_commit = BUILDERS + u64::from(go.is_some());
+    let commits = number("CHAOS_BUILDS", 20).div_ceil(per_commit);
+    let mut random = Random::new(number("CHAOS_SEED", 1));
     let locks = tempfile::tempdir().unwrap();
-    let place = Place::new(MACHINES, &builders(locks.path()));
-    for commit in 0..builds.div_ceil(BUILDERS) {
+    let mut place = Place::new(MACHINES, &builders(locks.path(), go.is_some()));
+    if let Some(program) = go {
+        place.with_go_machine(program);
+    }
+    for commit in 0..commits {
         place.commit(&format!("commit {commit}"));
     }
 
@@ -29,13 +37,12 @@ fn after_any_number_of_kills_every_build_has_one_result_and_nothing_is_left() {
         for _ in 0..random.below(4) {
             thread::sleep(Duration::from_millis(200 + random.below(600)));
             let buildlets = process.children();
-            if !buildlets.is_empty() {
-                signal(
-                    "-KILL",
-                    buildlets[random.below(buildlets.len() as u64) as usize],
-                );
-                kills += 1;
+            let chosen = random.below(buildlets.len() as u64 + 1) as usize;
+            match buildlets.get(chosen) {
+                Some(buildlet) => signal("-KILL", *buildlet),
+                None => process.kill_go_machine(),
             }
+            kills += 1;
         }
         thread::sleep(Duration::from_millis(300 + random.below(700)));
         match random.below(4) {
@@ -46,7 +53,7 @@ fn after_any_number_of_kills_every_build_has_one_result_and_nothing_is_left() {
     }
     assert!(kills > 1);
 
-    let builds = usize::try_from(builds.div_ceil(BUILDERS) * BUILDERS).unwrap();
+    let builds = usize::try_from(commits * per_commit).unwrap();
     let done = place.finish(builds);
     assert_eq!(done.len(), builds, "no build is made twice");
     for (build, log) in &done {
@@ -61,50 +68,35 @@ fn after_any_number_of_kills_every_build_has_one_result_and_nothing_is_left() {
             "{build:#?}"
         );
     }
+    let attempts: usize = done.iter().map(|(build, _)| build.attempts.len()).sum();
     assert!(
-        done.iter().any(|(build, _)| build.attempts.len() > 1),
+        attempts > builds,
         "nothing was interrupted, so nothing was tested"
     );
-    let twice = locks.path().join("twice");
-    assert!(
-        !twice.exists(),
-        "these ran twice at a time: {}",
-        fs::read_to_string(&twice).unwrap_or_default()
-    );
+    eprintln!("{kills} kills, {builds} builds, {attempts} attempts");
+    assert_exclusive(locks.path());
     place.until_nothing_runs();
     let live = fs::read_dir(place.path("state/live")).unwrap().count();
     assert_eq!(live, 0, "no log is left behind");
+    place.assert_no_folder_of_a_machine();
 }
 
 /// Builds that hold a lock while they run, and tell of it if somebody else has it after a second, in which a machine may notice
 /// that its coordinator is gone.
-fn builders(locks: &std::path::Path) -> String {
-    let locks = locks.display();
-    let run = format!(
-        "exec 9>{locks}/$CI_BUILDER-$CI_REVISION.lock; flock -w 1 9 || {{ echo $CI_BUILDER >> {locks}/twice; exit 9; }}; \
-         sleep 1.5; echo done"
-    );
-    let builder = |number| {
+fn builders(locks: &Path, go: bool) -> String {
+    let run = exclusive(locks, 1, "sleep 1.5; echo done");
+    let builder = |name: &str, host: &str| {
         format!(
-            "[builder.b{number}]\nhost_type = 'local'\nisolation = 'none'\nretry = {{ attempts = 20, delay = '10ms' }}\n\
-             [[builder.b{number}.step]]\nrun = '''{run}'''\n"
+            "[builder.{name}]\nhost_type = '{host}'\nisolation = 'none'\nretry = {{ attempts = 20, delay = '10ms' }}\n\
+             [[builder.{name}.step]]\nrun = '''{run}'''\n"
         )
     };
-    (0..BUILDERS).map(builder).collect()
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// Xorshift: enough to be unfair.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
+    let mut all: String = (0..BUILDERS)
+        .map(|n| builder(&format!("b{n}"), "local"))
+        .collect();
+    if go {
+        all.push_str("[host.go]\npool = 'reverse'\nexpect_num = 1\n");
+        all.push_str(&builder("go", "go"));
     }
+    all
 }

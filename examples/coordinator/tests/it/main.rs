@@ -2,11 +2,17 @@
 
 #[cfg(unix)]
 mod asking;
+#[cfg(unix)]
+mod browser;
 #[cfg(target_os = "linux")]
 mod builds;
 #[cfg(target_os = "linux")]
 mod chaos;
+#[cfg(target_os = "linux")]
+mod go_machine;
 mod init_and_check;
+#[cfg(unix)]
+mod peers;
 #[cfg(target_os = "linux")]
 mod place;
 #[cfg(unix)]
@@ -19,12 +25,13 @@ use tempfile::TempDir;
 
 /// Runs the program in a folder, without what the user of the tests has set.
 fn coordinator(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_coordinator"))
-        .current_dir(dir)
-        .args(args)
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    program().current_dir(dir).args(args).output().unwrap()
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+    command.env_remove("RUST_LOG").env_remove("COORDINATOR_URL");
+    command
 }
 
 /// An empty repository.

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use build_coordinator::blobs::{BlobName, FileBlobs, Logs};
 use build_coordinator::model::BuildDetail;
 use build_coordinator::store::{BuildFilter, Store, StoreConfig};
-use tempfile::TempDir;
+use harness::Program;
+use serde_json::Value;
+use tempfile::{NamedTempFile, TempDir};
 
-use crate::{git, repository};
+use crate::go_machine::GoMachine;
+use crate::{git, program, repository};
 
 /// The longest that any one thing here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -20,6 +24,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Place {
     dir: TempDir,
     repository: TempDir,
+    go: Option<Program>,
 }
 
 impl Place {
@@ -28,6 +33,7 @@ impl Place {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
             repository: repository(),
+            go: None,
         };
         let text = format!(
             "[repo.site]\nclone_url = '{}'\npoll = '1s'\nhistory = 1000\n[host.local]\npool = 'process'\nexpect_num = {machines}\n{builders}",
@@ -35,6 +41,13 @@ impl Place {
         );
         fs::write(place.path("builders.toml"), text).unwrap();
         place
+    }
+
+    /// Puts a Go buildlet of host type `go` beside each coordinator, with the key that such have for development.
+    pub(crate) fn with_go_machine(&mut self, buildlet: Program) {
+        fs::create_dir_all(self.path("state")).unwrap();
+        fs::write(self.path("state/master-key"), "gophers rule").unwrap();
+        self.go = Some(buildlet);
     }
 
     pub(crate) fn repository(&self) -> &Path {
@@ -59,42 +72,45 @@ impl Place {
     }
 
     pub(crate) fn start(&self) -> Process {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
+        let log = tempfile::Builder::new()
+            .prefix("log-")
+            .tempfile_in(self.dir.path())
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_coordinator"))
+        let child = program()
             .current_dir(self.repository())
             .arg("--config")
             .arg(self.path("builders.toml"))
             .arg("--state-dir")
             .arg(self.path("state"))
             .args(["--listen", "localhost:0"])
-            .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
-        Process { child }
+        let mut process = Process {
+            child,
+            log,
+            go: None,
+        };
+        if let Some(buildlet) = &self.go {
+            let folder = self.path("go-machine");
+            process.go = Some(GoMachine::start(buildlet.clone(), folder, process.port()));
+        }
+        process
     }
 
     /// Lets a coordinator run until everything that there is to build is built, `builds` builds, and gives those.
     pub(crate) fn finish(&self, builds: usize) -> Vec<(BuildDetail, String)> {
         let end = Instant::now() + LIMIT + Duration::from_secs(2 * builds as u64);
-        let life = Duration::from_secs(3 + builds as u64 / 10);
+        let process = self.start();
         loop {
-            let process = self.start();
-            thread::sleep(life);
-            process.interrupt();
-            let found = self.builds();
-            let open = found
-                .iter()
-                .filter(|(build, _)| build.build.cause().is_none());
-            let open: Vec<_> = open.map(|(build, _)| build).collect();
+            let found = process.builds();
+            let is_open =
+                |build: &&Value| build["state"] == "waiting" || build["state"] == "running";
+            let open: Vec<_> = found.iter().filter(is_open).collect();
             if found.len() >= builds && open.is_empty() {
-                return found;
+                break;
             }
             let (made, left) = (found.len(), open.len());
             assert!(
@@ -102,7 +118,10 @@ impl Place {
                 "{made} builds of {builds}, {left} of them not done, as: {:#?}",
                 open.first()
             );
+            thread::sleep(Duration::from_millis(200));
         }
+        process.interrupt();
+        self.builds()
     }
 
     /// What the store has while no coordinator runs: each build, and the log of its last attempt (its last 4 KiB).
@@ -117,7 +136,7 @@ impl Place {
             let store = Store::open(StoreConfig::sqlite(state.join("coordinator.db")))
                 .await
                 .unwrap();
-            let logs = Logs::new(std::sync::Arc::new(
+            let logs = Logs::new(Arc::new(
                 FileBlobs::open(state.join("blobs")).await.unwrap(),
             ));
             let mut builds = Vec::new();
@@ -160,6 +179,18 @@ impl Place {
         found
     }
 
+    /// Fails if a buildlet that was started here has left its folder.
+    pub(crate) fn assert_no_folder_of_a_machine(&self) {
+        let mut left = Vec::new();
+        for entry in fs::read_dir(self.path("state/machines/local")).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                left.push(entry.path());
+            }
+        }
+        assert!(left.is_empty(), "{left:?}");
+    }
+
     /// Waits until nothing of this place runs.
     pub(crate) fn until_nothing_runs(&self) {
         let end = Instant::now() + Duration::from_secs(30);
@@ -178,9 +209,11 @@ impl Place {
     }
 }
 
-/// A coordinator that is killed if the test forgets it.
+/// A coordinator, with a Go buildlet if the place has one. They are killed if the test forgets them.
 pub(crate) struct Process {
     child: Child,
+    log: NamedTempFile,
+    go: Option<GoMachine>,
 }
 
 impl Process {
@@ -195,6 +228,44 @@ impl Process {
             }
             assert!(Instant::now() < end, "it does not end");
             thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Where its page is, once it has said so.
+    pub(crate) fn url(&self) -> String {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let log = fs::read_to_string(self.log.path()).unwrap();
+            if let Some((before, _)) = log.split_once(" shows it") {
+                return before.lines().last().unwrap().to_owned();
+            }
+            assert!(Instant::now() < end, "it does not start: {log}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn port(&self) -> u16 {
+        let url = self.url();
+        let port = url.trim_end_matches('/').rsplit(':').next();
+        port.unwrap().parse().unwrap()
+    }
+
+    /// All builds, as the program tells of them.
+    fn builds(&self) -> Vec<Value> {
+        let answer = program()
+            .args(["builds", "--json", "--limit", "1000", "--server"])
+            .arg(self.url())
+            .output()
+            .unwrap();
+        assert!(answer.status.success(), "{answer:?}");
+        let mut answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        serde_json::from_value(answer["builds"].take()).unwrap()
+    }
+
+    /// kill -9 of the Go buildlet, if there is one.
+    pub(crate) fn kill_go_machine(&self) {
+        if let Some(go) = &self.go {
+            go.kill();
         }
     }
 
@@ -229,6 +300,15 @@ impl Drop for Process {
 pub(crate) fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill")
         .args([name, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+}
+
+/// Sends a signal to the group of a process, which may have gone.
+pub(crate) fn signal_group(name: &str, leader: u32) {
+    let _ = Command::new("kill")
+        .args([name, "--", &format!("-{leader}")])
         .stderr(Stdio::null())
         .status()
         .unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{git, repository, stderr, stdout};
+use crate::{git, program, repository, stderr, stdout};
 
 /// The longest anything here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -23,20 +23,33 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(makefile: &str) -> Self {
-        let this = Self {
-            repository: repository(),
-            state: tempfile::tempdir().unwrap(),
-        };
+        let this = Self::empty();
         this.commit(makefile, "first");
         this
     }
 
-    fn path(&self) -> &Path {
+    /// Without a commit.
+    pub(crate) fn empty() -> Self {
+        Self {
+            repository: repository(),
+            state: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         self.repository.path()
     }
 
     fn commit(&self, makefile: &str, message: &str) {
-        fs::write(self.path().join("Makefile"), makefile).unwrap();
+        self.write("Makefile", makefile);
+        self.commit_all(message);
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    pub(crate) fn commit_all(&self, message: &str) {
         git(self.path(), &["add", "--all"]);
         let who = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
         git(
@@ -46,20 +59,30 @@ impl Project {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+        let mut command = program();
         command
             .current_dir(self.path())
             .args(args)
-            .env("XDG_STATE_HOME", self.state.path())
-            .env_remove("RUST_LOG")
-            .env_remove("COORDINATOR_URL")
-            .env_remove("MAKEFLAGS");
+            .env("XDG_STATE_HOME", self.state.path());
         command
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut child = self
-            .command(args)
+        Running::start(self.command(args))
+    }
+}
+
+/// A coordinator that is killed if the test forgets it.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    /// On a port that the system chooses.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
             .args(["--listen", "localhost:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -73,22 +96,13 @@ impl Project {
                 .map_while(Result::ok)
                 .all(|line| sender.send(line).is_ok())
         });
-        Running {
+        Self {
             child,
             lines: receiver,
             seen: Vec::new(),
         }
     }
-}
 
-/// A coordinator that is killed if the test forgets it.
-pub(crate) struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Running {
     /// Waits for a line with this text.
     pub(crate) fn until(&mut self, text: &str) -> String {
         let end = Instant::now() + LIMIT;
@@ -112,6 +126,12 @@ impl Running {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end; what it printed on standard error.
@@ -228,18 +248,13 @@ fn a_second_interrupt_stops_what_runs_and_the_next_start_tries_it_again() {
     assert!(line.trim_start().starts_with("1 "), "{line}");
 
     // Killed without warning, it begins where it was.
-    again.child.kill().unwrap();
-    again.child.wait().unwrap();
+    again.kill();
     project.start(&[]).until(" runs");
 }
 
 #[test]
 fn nothing_is_built_where_nothing_says_how() {
-    let dir = repository();
-    let project = Project {
-        repository: dir,
-        state: tempfile::tempdir().unwrap(),
-    };
+    let project = Project::empty();
     let none = project.command(&[]).output().unwrap();
     assert_eq!(none.status.code(), Some(1));
     assert!(

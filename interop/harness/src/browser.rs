@@ -1,5 +1,3 @@
-//! Drives a browser over the `DevTools` protocol, through a pair of pipes: no port, no crate, no waiting for an address.
-
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,25 +9,32 @@ use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A browser with one page.
-pub(super) struct Browser {
+/// Chromium with one page, driven over the `DevTools` protocol through a pair of pipes: no port, no crate, no waiting for an address.
+///
+/// Every wait ends after a minute. All methods panic when the browser has ended, does not answer in that time, or answers with an error.
+#[derive(Debug)]
+pub struct Browser {
     _child: Child,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
     session: Option<String>,
     last_id: u64,
     /// What the page has done so far.
-    pub(super) events: Vec<Value>,
+    events: Vec<Value>,
     _profile: TempDir,
 }
 
 /// The pipes are to be descriptors 3 and 4.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
 
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "the type's documentation says when"
+)]
 impl Browser {
-    /// Starts it, or says that it is not here.
-    pub(super) async fn start() -> Option<Self> {
-        let program = harness::tool_or_skip("chromium")?;
+    /// Starts it, or says that it is not here and `None`.
+    pub async fn start() -> Option<Self> {
+        let program = crate::tool_or_skip("chromium")?;
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
             .args(["-c", START])
@@ -85,7 +90,7 @@ impl Browser {
     }
 
     /// Sends a command, and waits for its answer.
-    pub(super) async fn call(&mut self, method: &str, params: Value) -> Value {
+    pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let answer = self.try_call(method, params).await;
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
@@ -130,14 +135,14 @@ impl Browser {
     }
 
     /// Goes to a page, and waits until it has loaded.
-    pub(super) async fn go(&mut self, url: &str) {
+    pub async fn go(&mut self, url: &str) {
         let gone = self.call("Page.navigate", json!({"url": url})).await;
         assert!(gone["errorText"].is_null(), "{url}: {}", gone["errorText"]);
         self.until("document.readyState === 'complete'").await;
     }
 
     /// What an expression comes to in the page.
-    pub(super) async fn eval(&mut self, expression: &str) -> Value {
+    pub async fn eval(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
         let result = self.call("Runtime.evaluate", params).await;
         assert!(
@@ -149,7 +154,7 @@ impl Browser {
     }
 
     /// Clicks, a moment later: where that leads to another page, this one has answered.
-    pub(super) async fn click(&mut self, selector: &str) {
+    pub async fn click(&mut self, selector: &str) {
         self.eval(&format!(
             "setTimeout((found) => found.click(), 0, document.querySelector({}))",
             json!(selector)
@@ -158,7 +163,7 @@ impl Browser {
     }
 
     /// Waits until an expression is true in the page, also while it loads another.
-    pub(super) async fn until(&mut self, expression: &str) {
+    pub async fn until(&mut self, expression: &str) {
         let guarded = format!(
             "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
         );
@@ -177,20 +182,22 @@ impl Browser {
         waited.unwrap_or_else(|_| panic!("never: {expression}"));
     }
 
-    pub(super) async fn size(&mut self, width: u32, height: u32) {
+    /// How large its window is, in CSS pixels; a phone's below a width of 600.
+    pub async fn size(&mut self, width: u32, height: u32) {
         let params = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", params)
             .await;
     }
 
-    pub(super) async fn dark(&mut self, is_dark: bool) {
+    /// Whether the user prefers dark pages.
+    pub async fn dark(&mut self, is_dark: bool) {
         let value = if is_dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
         self.call("Emulation.setEmulatedMedia", features).await;
     }
 
     /// Keeps a picture of the page in the folder that `SCREENSHOTS` names, if it does.
-    pub(super) async fn picture(&mut self, name: &str) {
+    pub async fn picture(&mut self, name: &str) {
         let Some(folder) = std::env::var_os("SCREENSHOTS") else {
             return;
         };
@@ -207,7 +214,7 @@ impl Browser {
     }
 
     /// Fails if a page complained, or asked anybody but `base` for anything.
-    pub(super) fn check(&self, base: &str) {
+    pub fn check(&self, base: &str) {
         for event in &self.events {
             let params = &event["params"];
             match event["method"].as_str().unwrap() {

@@ -178,7 +178,12 @@ impl Coordinator {
             Some(found) => Some(found),
             None => {
                 cache.fetch().await?;
-                cache.resolve(revision).await?
+                match (cache.resolve(revision).await?, revision.parse()) {
+                    (None, Ok(commit)) if cache.fetch_commit(&commit).await? => {
+                        cache.resolve(revision).await?
+                    }
+                    (found, _) => found,
+                }
             }
         };
         let unknown = || EnqueueError::NoRevision {

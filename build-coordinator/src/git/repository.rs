@@ -135,18 +135,40 @@ impl Repository {
     ///
     /// What git says; [`GitError::TimedOut`].
     pub async fn fetch(&self) -> Result<(), GitError> {
+        self.fetch_from_origin(&["--prune"], None).await
+    }
+
+    /// Brings a commit that no branch has, such as the detached `HEAD` of a working copy, and keeps it. Whether it is there.
+    ///
+    /// Only of a repository on this machine: a server that many share may have commits that are not of this repository.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError::TimedOut`], and what kept git from running. That git fails is not one: the source has no such commit.
+    pub async fn fetch_commit(&self, revision: &Revision) -> Result<bool, GitError> {
+        if self.inner.source.path().is_none() {
+            return Ok(false);
+        }
+        let keep = format!("{revision}:refs/asked/{revision}");
+        match self.fetch_from_origin(&[], Some(&keep)).await {
+            Ok(()) => Ok(true),
+            Err(GitError::Failed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fetch_from_origin(&self, flags: &[&str], what: Option<&str>) -> Result<(), GitError> {
         // The semaphore is never closed.
         let _turn = self.inner.fetching.acquire().await;
         let args = [
             "--quiet",
-            "--prune",
             "--no-tags",
             "--force",
             "--no-write-fetch-head",
             "--no-recurse-submodules",
-            "origin",
         ];
-        self.command("fetch", args)
+        let args = args.iter().chain(flags).copied();
+        self.command("fetch", args.chain(["origin"]).chain(what))
             .limit(self.inner.config.fetch_limit)
             .max_file(self.inner.config.max_pack)
             .secret(self.inner.source.credentials())

@@ -36,6 +36,31 @@ async fn the_newest_commit_of_each_branch_comes_first_then_history_in_turns() {
 }
 
 #[tokio::test]
+async fn a_commit_that_no_branch_has_is_fetched_when_asked_for() {
+    let workshop = Workshop::new();
+    let kept = workshop.commit("a", "1", "one");
+    workshop.git(["checkout", "--quiet", "--detach"]);
+    let detached = workshop.commit("a", "2", "two");
+    let blob = workshop.git(["rev-parse", "HEAD:a"]).parse().unwrap();
+    let cache = workshop.cache().await;
+    cache.fetch().await.unwrap();
+    let name = detached.to_string();
+    assert_eq!(cache.resolve(&name).await.unwrap(), None);
+    assert!(cache.fetch_commit(&detached).await.unwrap());
+    assert_eq!(cache.resolve(&name).await.unwrap(), Some(detached.clone()));
+    // It stays, and is no branch.
+    cache.fetch().await.unwrap();
+    cache.archive(&detached).await.unwrap();
+    let branches = cache.branches().await.unwrap();
+    assert_eq!(branches.len(), 1);
+    assert_eq!(branches[0].revision, kept);
+    let nothing = "0123456789012345678901234567890123456789".parse().unwrap();
+    assert!(!cache.fetch_commit(&nothing).await.unwrap());
+    let _ = cache.fetch_commit(&blob).await;
+    assert_eq!(cache.resolve(blob.as_ref()).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_second_look_finds_only_what_is_new() {
     let workshop = Workshop::new();
     workshop.commit("a", "1", "one");

@@ -185,6 +185,11 @@ fn one_revision_is_built_and_its_result_is_the_exit_code() {
         .output()
         .unwrap();
     assert!(before.status.success(), "{before:?}");
+    git(project.path(), &["checkout", "--quiet", "--detach"]);
+    project.commit("all:\n\t@echo on no branch\n", "third");
+    let detached = project.command(&["run", "--once"]).output().unwrap();
+    assert!(detached.status.success(), "{detached:?}");
+    assert!(stdout(&detached).contains("on no branch"), "{detached:?}");
     let none = project
         .command(&["run", "--once", "--rev", "nothing"])
         .output()

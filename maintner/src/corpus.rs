@@ -2,12 +2,15 @@ use std::fmt::{self, Debug, Formatter};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::digest::digest;
 use crate::feed::{Reader, Shared, Subscription};
 use crate::load::{Part, load};
 use crate::load_error::LoadError;
 use crate::mutation::DecodeError;
+#[cfg(feature = "net")]
+use crate::net::{Follower, SegmentFile};
 use crate::reclog::{Block, segments};
 use crate::state::Writer;
 use crate::view::View;
@@ -29,16 +32,26 @@ pub struct Corpus {
     writer: Writer,
     shared: Arc<Shared>,
     config: Config,
-    dir: Option<PathBuf>,
-    /// How far each segment was read, in order.
+    log: Log,
+    /// How far each segment was read, in order; their names are their file's, or for those of a server their numbers.
     read: Vec<(String, u64)>,
+}
+
+/// Where the mutations come from.
+#[derive(Debug)]
+enum Log {
+    /// From whoever applies them.
+    None,
+    Dir(PathBuf),
+    #[cfg(feature = "net")]
+    Net(Box<Follower>),
 }
 
 impl Corpus {
     /// An empty one, for mutations that are [applied](Self::apply) one by one.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(None, Config::default())
+        Self::with(Log::None, Config::default())
     }
 
     /// Reads the log in a folder: see [`reclog::segments`](segments) for which files that are.
@@ -56,17 +69,24 @@ impl Corpus {
     /// An empty one, whose [`update`](Self::update) reads the log in a folder.
     #[must_use]
     pub fn at(dir: impl AsRef<Path>, config: Config) -> Self {
-        Self::with(Some(dir.as_ref().to_owned()), config)
+        Self::with(Log::Dir(dir.as_ref().to_owned()), config)
     }
 
-    fn with(dir: Option<PathBuf>, config: Config) -> Self {
+    /// An empty one, whose [`update`](Self::update) reads the log that a server has.
+    #[cfg(feature = "net")]
+    #[must_use]
+    pub fn follow(log: Follower, config: Config) -> Self {
+        Self::with(Log::Net(Box::new(log)), config)
+    }
+
+    fn with(log: Log, config: Config) -> Self {
         let writer = Writer::default();
         let shared = Arc::new(Shared::new(View::new(writer.core.clone())));
         Self {
             writer,
             shared,
             config,
-            dir,
+            log,
             read: Vec::new(),
         }
     }
@@ -91,45 +111,83 @@ impl Corpus {
         self.shared.subscribe()
     }
 
-    /// Reads what the log in the folder has more than before, and lets views see it, all at once. Without a folder it does nothing.
+    /// Reads what the log has more than before, in the folder or at the server, and lets views see it, all at once. Without a log it does
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and when the log is not what was read before and more. What came before the error is applied and seen; a call
-    /// after an [incomplete](LoadError::is_incomplete) end goes on.
+    /// As [`open`](Self::open), when the server cannot be asked, and when the log [is not](LoadError::is_split) what was read before and
+    /// more. What came before the error is applied and seen; a call after an [incomplete](LoadError::is_incomplete) end goes on.
     pub fn update(&mut self) -> Result<(), LoadError> {
-        let Some(dir) = self.dir.clone() else {
-            return Ok(());
-        };
-        let segments = segments(&dir).map_err(|source| LoadError::Dir {
-            dir: dir.clone(),
-            source,
-        })?;
-        let known = self.read.len();
-        for (i, (name, read)) in self.read.iter().enumerate() {
-            let diverged = match segments.get(i) {
-                Some(segment) if segment.name == *name && i + 1 < known => segment.len != *read,
-                Some(segment) if segment.name == *name => segment.len < *read,
-                _ => true,
+        self.update_within(Duration::ZERO).map(drop)
+    }
+
+    /// As [`update`](Self::update), but if there is nothing new, it waits for it, so long at most. Tells whether there was anything.
+    ///
+    /// It blocks the thread. A folder is looked at ten times a second; a server tells at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn update_within(&mut self, wait: Duration) -> Result<bool, LoadError> {
+        let before = self.writer.core.log_bytes;
+        let deadline = Instant::now().checked_add(wait);
+        loop {
+            let parts = match &mut self.log {
+                Log::None => return Ok(false),
+                Log::Dir(dir) => parts_of_dir(dir, &mut self.read)?,
+                #[cfg(feature = "net")]
+                Log::Net(log) => {
+                    let left = deadline.map_or(wait, |deadline| {
+                        deadline.saturating_duration_since(Instant::now())
+                    });
+                    let fetched = log.fetch(left);
+                    // What came before an error is there.
+                    let parts = parts_of_net(log, &mut self.read);
+                    if let Err(source) = fetched {
+                        if !source.is_split() {
+                            self.read_parts(&parts)?;
+                        }
+                        return Err(source.into());
+                    }
+                    parts
+                }
             };
-            if diverged {
-                let segment = dir.join(name);
-                return Err(LoadError::Diverged { segment });
+            self.read_parts(&parts)?;
+            if self.writer.core.log_bytes > before {
+                return Ok(true);
+            }
+            let left = deadline.map_or(wait, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return Ok(false);
+            }
+            if matches!(self.log, Log::Dir(_)) {
+                std::thread::sleep(left.min(DIR_POLL));
             }
         }
-        let first = known.saturating_sub(1);
-        let mut parts = Vec::new();
-        let mut total = 0;
-        for (i, segment) in segments.into_iter().enumerate().skip(first) {
-            if i >= known {
-                self.read.push((segment.name, 0));
-            }
-            let from = self.read[i].1;
-            total += segment.len - from;
-            let path = segment.path;
-            parts.push(Part { path, from });
+    }
+
+    /// Whether the corpus has what a cache had, because its server was out of reach at first, and has been since; see
+    /// [`NetConfig::offline`](crate::net::NetConfig::offline).
+    #[cfg(feature = "net")]
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        matches!(&self.log, Log::Net(log) if log.is_offline())
+    }
+
+    /// Reads parts, of which the first is of the segment that was the last.
+    fn read_parts(&mut self, parts: &[Part]) -> Result<(), LoadError> {
+        let first = self.read.len() - parts.len();
+        let total = parts
+            .iter()
+            .map(|part| part.to.saturating_sub(part.from))
+            .sum();
+        if total == 0 {
+            return Ok(());
         }
-        let result = self.load(&parts, first, total);
+        let result = self.load(parts, first, total);
         if result.is_err() {
             // Segments behind the one with the error were not begun.
             let begun = self
@@ -228,6 +286,66 @@ impl Corpus {
     }
 }
 
+/// How often a folder is looked at when something is waited for.
+const DIR_POLL: Duration = Duration::from_millis(100);
+
+/// What is to be read of the log in a folder. Segments that are new are added to those read so far.
+fn parts_of_dir(dir: &Path, read: &mut Vec<(String, u64)>) -> Result<Vec<Part>, LoadError> {
+    let segments = segments(dir).map_err(|source| LoadError::Dir {
+        dir: dir.to_owned(),
+        source,
+    })?;
+    let known = read.len();
+    for (i, (name, read)) in read.iter().enumerate() {
+        let diverged = match segments.get(i) {
+            Some(segment) if segment.name == *name && i + 1 < known => segment.len != *read,
+            Some(segment) if segment.name == *name => segment.len < *read,
+            _ => true,
+        };
+        if diverged {
+            let segment = dir.join(name);
+            return Err(LoadError::Diverged { segment });
+        }
+    }
+    let first = known.saturating_sub(1);
+    let mut parts = Vec::new();
+    for (i, segment) in segments.into_iter().enumerate().skip(first) {
+        if i >= known {
+            read.push((segment.name, 0));
+        }
+        parts.push(Part {
+            path: segment.path,
+            file: None,
+            from: read[i].1,
+            to: segment.len,
+        });
+    }
+    Ok(parts)
+}
+
+/// What is to be read of the log that a follower has brought.
+#[cfg(feature = "net")]
+fn parts_of_net(log: &Follower, read: &mut Vec<(String, u64)>) -> Vec<Part> {
+    let first = read.len().saturating_sub(1);
+    let mut parts = Vec::new();
+    for (i, segment) in log.segments().iter().enumerate().skip(first) {
+        if i >= read.len() {
+            read.push((i.to_string(), 0));
+        }
+        let file = match &segment.file {
+            SegmentFile::Frozen(_) => None,
+            SegmentFile::Growing(file, _) => Some(Arc::clone(file)),
+        };
+        parts.push(Part {
+            path: segment.file.path().to_owned(),
+            file,
+            from: read[i].1,
+            to: segment.size,
+        });
+    }
+    parts
+}
+
 impl Default for Corpus {
     fn default() -> Self {
         Self::new()
@@ -243,7 +361,7 @@ impl Drop for Corpus {
 impl Debug for Corpus {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Corpus")
-            .field("dir", &self.dir)
+            .field("log", &self.log)
             .finish_non_exhaustive()
     }
 }

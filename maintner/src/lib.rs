@@ -31,6 +31,10 @@
 //! | `NewDiskMutationLogger`, `Corpus.Initialize` | [`Corpus::open`] |
 //! | `DiskMutationLogger.Log` | [`reclog::Writer::append`] |
 //! | `Corpus.Update`, `UpdateWithLocker` | [`Corpus::update`]; no lock, see [`View`] |
+//! | `NewNetworkMutationSource` | `net::Follower`, `Corpus::follow` |
+//! | `godata.Get`, `godata.Dir` | `godata::corpus`, `godata::cache_dir` |
+//! | `ErrSplit` | [`LoadError::is_split`] |
+//! | `gcslog.GCSLog.RegisterHandlers` | `serve::LogServer` |
 //! | `Corpus.RLock` | [`Corpus::view`], [`Reader::view`] |
 //! | `Corpus.GitCommit` | [`View::git_commit`], [`View::commit`] |
 //! | `Corpus.Check` | [`View::check`] |
@@ -64,7 +68,7 @@
 //!
 //! # Not yet
 //!
-//! Following a log over the network and serving one, snapshots, and making mutations from git, Gerrit and GitHub. Texts are in
+//! Snapshots, and making mutations from git, Gerrit and GitHub. Texts are in
 //! memory, not in a mapped log. Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of
 //! [`Cl::metas`], unparsed.
 #![forbid(unsafe_code)]
@@ -75,16 +79,24 @@ mod commit_object;
 mod corpus;
 mod digest;
 mod feed;
+#[cfg(feature = "net")]
+pub mod godata;
 mod hash;
 mod issue_refs;
 mod line;
 mod load;
 mod load_error;
 mod mutation;
+#[cfg(feature = "net")]
+pub mod net;
 mod notedb;
 pub mod reclog;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod state;
 mod store;
+#[cfg(any(feature = "net", feature = "serve"))]
+mod sum;
 mod time;
 mod view;
 

@@ -1,10 +1,10 @@
 //! Reads segments, takes their records apart on all cores, and hands them on in order.
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::digest::{Batch, digest};
@@ -12,11 +12,15 @@ use crate::load_error::LoadError;
 use crate::reclog::{Block, Blocks, ReadError};
 use crate::store::Hasher;
 
-/// A part of a segment: from an offset to its end.
+/// A part of a segment.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) path: PathBuf,
+    /// The segment, if `path` is not sure to lead to it.
+    pub(crate) file: Option<Arc<File>>,
     pub(crate) from: u64,
+    /// Where it ends; behind the end of the file, which then counts, if that may have grown.
+    pub(crate) to: u64,
 }
 
 /// Fewer bytes are not worth a thread.
@@ -48,9 +52,9 @@ pub(crate) fn load(
             mpsc::sync_channel::<Result<(usize, Receiver<Batch>), LoadError>>(2 * workers);
         let (give_back, spares) = mpsc::channel();
         let todo = Mutex::new(todo);
-        let todo = std::sync::Arc::new(todo);
+        let todo = Arc::new(todo);
         for _ in 0..workers {
-            let todo = std::sync::Arc::clone(&todo);
+            let todo = Arc::clone(&todo);
             scope.spawn(move || work(&todo, hasher));
         }
         drop(todo);
@@ -134,9 +138,12 @@ fn read(
                 source,
             })
         };
-        let mut file = File::open(&part.path).map_err(io)?;
-        file.seek(SeekFrom::Start(part.from)).map_err(io)?;
-        let mut blocks = Blocks::new(file, part.from);
+        let file = match &part.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(File::open(&part.path).map_err(io)?),
+        };
+        (&*file).seek(SeekFrom::Start(part.from)).map_err(io)?;
+        let mut blocks = Blocks::new((&*file).take(part.to - part.from), part.from);
         while let Some(block) = blocks.next(memory()).map_err(failed)? {
             take(index, block)?;
         }

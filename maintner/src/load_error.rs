@@ -24,6 +24,9 @@ pub enum LoadError {
     /// The log is not the one that was read so far and some more: a segment is gone, or shorter, or one came before those that
     /// were read. The corpus must be opened anew.
     Diverged { segment: PathBuf },
+    /// What the server has could not be brought here.
+    #[cfg(feature = "net")]
+    Fetch { source: crate::net::FetchError },
     /// Texts have more than 4 GiB in the worst case, or 16 GiB in the best.
     Full,
 }
@@ -33,6 +36,17 @@ impl LoadError {
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         matches!(self, Self::Segment { source, .. } if source.is_incomplete())
+    }
+
+    /// Whether the log's history is another one than what was read, so that the corpus must be made anew.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        match self {
+            Self::Diverged { .. } => true,
+            #[cfg(feature = "net")]
+            Self::Fetch { source } => source.is_split(),
+            _ => false,
+        }
     }
 }
 
@@ -53,8 +67,17 @@ impl Display for LoadError {
             Self::Diverged { segment } => {
                 write!(f, "{} is not what was read before", segment.display())
             }
+            #[cfg(feature = "net")]
+            Self::Fetch { .. } => f.write_str("cannot fetch the log"),
             Self::Full => f.write_str("the texts of the log are more than a corpus can hold"),
         }
+    }
+}
+
+#[cfg(feature = "net")]
+impl From<crate::net::FetchError> for LoadError {
+    fn from(source: crate::net::FetchError) -> Self {
+        Self::Fetch { source }
     }
 }
 
@@ -64,6 +87,8 @@ impl Error for LoadError {
             Self::Dir { source, .. } => Some(source),
             Self::Segment { source, .. } => Some(source),
             Self::Mutation { source, .. } => Some(source),
+            #[cfg(feature = "net")]
+            Self::Fetch { source } => Some(source),
             Self::Diverged { .. } | Self::Full => None,
         }
     }

@@ -4,6 +4,8 @@
 //	                          maintner/tests/it/facts.rs as far as the package's interface goes
 //	gomaintner copy FROM TO   decodes each mutation of a log and writes it to another, as a leader would
 //	gomaintner load DIR       prints how long loading took, what it cost, and how long some queries take
+//	gomaintner follow URL DIR follows a log that a server has, with a cache, and prints one JSON object after each update
+//	gomaintner serve          serves a log as the daemon does, from a bucket that it plays itself
 package main
 
 import (
@@ -38,8 +40,12 @@ func main() {
 		err = copyLog(args[1], args[2])
 	case len(args) == 2 && args[0] == "load":
 		err = measure(args[1])
+	case len(args) == 3 && args[0] == "follow":
+		err = follow(args[1], args[2])
+	case len(args) == 1 && args[0] == "serve":
+		err = serve()
 	default:
-		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR")
+		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR | follow URL DIR | serve")
 	}
 	if err != nil {
 		log.Fatal(err)

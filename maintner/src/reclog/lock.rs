@@ -2,12 +2,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// The file that is locked while somebody writes; it stays when they have gone. Readers do not look at it.
-const LOCK_FILE: &str = "maintner.lock";
-
 /// Holds a directory against other writers until it is dropped, or the process ends, however it does.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     #[cfg_attr(
         not(unix),
         expect(dead_code, reason = "is held, and lets go when it is closed")
@@ -24,13 +21,13 @@ impl Drop for Lock {
     }
 }
 
-/// Locks the directory against other writers; `None` if one has it.
+/// Locks a directory by a file of this name in it, which stays when the lock has gone; `None` if somebody has it.
 #[cfg(unix)]
-pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
+pub(crate) fn lock(dir: &Path, name: &str) -> io::Result<Option<Lock>> {
     use rustix::fs::{FlockOperation, flock};
     use rustix::io::Errno;
 
-    let file = open(dir, &mut OpenOptions::new())?;
+    let file = open(dir, name, &mut OpenOptions::new())?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Lock { file })),
         Err(Errno::WOULDBLOCK) => Ok(None),
@@ -38,25 +35,25 @@ pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Locks the directory against other writers; `None` if one has it.
+/// Locks a directory by a file of this name in it, which stays when the lock has gone; `None` if somebody has it.
 #[cfg(windows)]
-pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
+pub(crate) fn lock(dir: &Path, name: &str) -> io::Result<Option<Lock>> {
     use std::os::windows::fs::OpenOptionsExt as _;
 
     /// Somebody has the file open and shares it with nobody.
     const ERROR_SHARING_VIOLATION: i32 = 32;
-    match open(dir, OpenOptions::new().share_mode(0)) {
+    match open(dir, name, OpenOptions::new().share_mode(0)) {
         Ok(file) => Ok(Some(Lock { file })),
         Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn open(dir: &Path, options: &mut OpenOptions) -> io::Result<File> {
+fn open(dir: &Path, name: &str, options: &mut OpenOptions) -> io::Result<File> {
     options
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .open(dir.join(LOCK_FILE))
+        .open(dir.join(name))
 }

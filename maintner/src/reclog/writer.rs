@@ -7,6 +7,9 @@ use crate::reclog::lock::{Lock, lock};
 use crate::reclog::recover::{self, TornTail};
 use crate::reclog::{AppendError, OpenError, RecordError, day, encode_into, segments};
 
+/// The file that is locked while somebody writes. Readers do not look at it.
+const LOCK_FILE: &str = "maintner.lock";
+
 /// Appends to a log directory, one file a day.
 ///
 /// Files are named `maintner-YYYY-MM-DD.mutlog` by the UTC day of the append, as Go's `DiskMutationLogger` does, and
@@ -60,7 +63,7 @@ impl Writer {
             path: dir.clone(),
             source,
         };
-        let Some(lock) = lock(&dir).map_err(io)? else {
+        let Some(lock) = lock(&dir, LOCK_FILE).map_err(io)? else {
             return Err(OpenError::Locked { dir });
         };
         let newest = segments(&dir)

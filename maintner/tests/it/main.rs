@@ -3,10 +3,22 @@
 mod corpus;
 mod corpus_vectors;
 mod facts;
+#[cfg(feature = "net")]
+mod fake_server;
 mod generated;
 mod mutations;
+#[cfg(feature = "net")]
+mod net_faults;
+#[cfg(feature = "net")]
+mod net_vectors;
 mod peers;
+#[cfg(all(feature = "net", feature = "serve"))]
+mod peers_net;
 mod reclog_faults;
 mod reclog_properties;
 mod reclog_vectors;
+#[cfg(all(feature = "net", feature = "serve"))]
+mod serve;
+#[cfg(all(feature = "net", feature = "serve"))]
+mod served;
 mod support;

@@ -1,0 +1,50 @@
+//! Follows a log that a server has, over HTTP, with a cache on disk.
+//!
+//! A [`Follower`] brings the segments of a log into a folder, and a [`Corpus`](crate::Corpus) reads them from there:
+//!
+//! ```no_run
+//! use maintner::Corpus;
+//! use maintner::net::{Follower, NetConfig};
+//!
+//! let log = Follower::open(NetConfig::new("https://maintner.golang.org/logs", "/var/cache/maintner"))?;
+//! let mut corpus = Corpus::follow(log, maintner::Config::default());
+//! corpus.update()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The cache
+//!
+//! It is that of Go's `maintner.NewNetworkMutationSource`, byte by byte, and may be shared with its programs: `NNNN.SHA224.mutlog`
+//! for a segment that will not change any more, `NNNN.growing.mutlog` for one that may, `tempseg*` for what is being written. Any number of
+//! processes may use it at once: each takes the lock `maintner-cache.lock` while it brings a segment, so that only one fetches it, and a file's
+//! bytes never change under a reader: they are appended to, or the file is replaced. Nothing is believed that was not hashed in this
+//! process.
+//!
+//! # A server is not believed
+//!
+//! | what it may do | what comes of it |
+//! |---|---|
+//! | list segments that make no sense, or more than is allowed | [`FetchError::Index`], [`FetchError::TooLarge`] |
+//! | send other bytes than it listed | they are dropped and asked for again; then [`FetchError::Corrupt`] |
+//! | send more bytes than it listed | they are not read |
+//! | stall, or send slower than 16 KiB a second | [`FetchError::Unreachable`] |
+//! | rewrite history | [`FetchError::Split`]; the corpus stays what it was |
+//! | point from https to http | [`FetchError::Unreachable`] |
+//!
+//! It can make the follower send `GET` requests to any address, whose answers it does not see; and it can write any history, as long as it
+//! stays with it.
+//!
+//! Source: `golang.org/x/build/maintner/netsource.go`.
+
+mod cache;
+mod config;
+mod download;
+mod error;
+mod follower;
+mod index;
+mod web;
+
+pub use crate::net::config::NetConfig;
+pub use crate::net::error::FetchError;
+pub use crate::net::follower::Follower;
+pub(crate) use crate::net::follower::SegmentFile;

@@ -3,15 +3,22 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use revdial::{Connect, Listener, ListenerConfig, Registration};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{self, BoxIo, Connector, HttpClient};
 use crate::server::{self, Server};
 use crate::workdir::Workdir;
+
+/// Between two sessions of a [`FakeWorker`].
+const REGISTER_PAUSE: Duration = Duration::from_millis(20);
 
 /// So much may be on its way in each direction of a connection.
 const PIPE_BYTES: usize = 64 << 10;
@@ -117,6 +124,12 @@ impl FakeBuildlet {
         self.machine.crash();
     }
 
+    /// Cuts all connections and takes new ones, as a network that fails for a moment. Commands end, except those that outlive
+    /// their connection.
+    pub fn disconnect(&self) {
+        self.machine.lock().abort_all();
+    }
+
     /// Takes connections again after a crash. The work directory is as it was.
     pub fn recover(&self) {
         self.machine.up.send_replace(true);
@@ -133,12 +146,93 @@ impl Machine {
     fn crash(&self) {
         self.up.send_replace(false);
         self.lock().abort_all();
+        self.server.end_kept_commands();
     }
 
     fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A [`FakeBuildlet`] that works for a coordinator, in reverse mode, from [`register`](FakeBuildlet::register) on until it is
+/// dropped.
+pub struct FakeWorker {
+    buildlet: FakeBuildlet,
+    cut: Arc<Notify>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl FakeBuildlet {
+    /// Registers with a coordinator, and again whenever that ends, after 20 ms. Its commands outlive a session as they would in a program;
+    /// when it is told to halt, they end, and it comes back.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn register<C>(self, connector: C, registration: Registration) -> FakeWorker
+    where
+        C: Connect + Clone,
+    {
+        let cut = Arc::new(Notify::new());
+        let task = tokio::spawn(work(
+            Arc::clone(&self.machine),
+            Arc::clone(&cut),
+            connector,
+            registration,
+        ));
+        FakeWorker {
+            buildlet: self,
+            cut,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+}
+
+impl FakeWorker {
+    /// Ends its session and all connections, as a network that fails. It registers again.
+    pub fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Its work directory.
+    #[must_use]
+    pub fn work_dir(&self) -> &Path {
+        self.buildlet.work_dir()
+    }
+}
+
+/// Waits until it was told to halt. What the sender lends is given back at once.
+async fn halted(up: &mut watch::Receiver<bool>) {
+    drop(up.wait_for(|up| !up).await);
+}
+
+async fn work<C: Connect + Clone>(
+    machine: Arc<Machine>,
+    cut: Arc<Notify>,
+    connector: C,
+    registration: Registration,
+) {
+    let server = &machine.server;
+    let mut up = machine.up.subscribe();
+    loop {
+        let config = ListenerConfig::default();
+        if let Ok(mut listener) =
+            Listener::register(connector.clone(), registration.clone(), config).await
+        {
+            tokio::select! {
+                // How a session ends makes no difference here.
+                _ = server.serve(server::infallible(&mut listener), CancellationToken::new()) => {}
+                () = cut.notified() => {}
+                () = halted(&mut up) => {
+                    server.end_kept_commands();
+                    machine.up.send_replace(true);
+                }
+            }
+            listener.close().await;
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use buildlet_proto::types::ext::{ArchiveFormat, Enforced, LimitHit, Usage};
+use buildlet_proto::types::ext::{ArchiveFormat, Enforced, LimitHit, ResumeKey, Usage};
 use buildlet_proto::types::{
     DirEntry, EnvList, EnvStyle, ExecRequest, FileMode, Form, GoQuoted, ListRequest, PathStyle,
     ProcessState, RelativePath, Status, WriteRequest, windows_path,
@@ -35,7 +35,12 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!quoted.contains(|c: char| c.is_control()));
 
     if let Ok(status) = Status::from_json(bytes) {
-        let _ = Status::from_json(status.to_json().as_bytes()).unwrap();
+        let again = Status::from_json(status.to_json().as_bytes()).unwrap();
+        // Those of a buildlet that says nothing else of itself are not written.
+        assert!(again.kept() == status.kept() || status.implementation().is_none());
+    }
+    if let Ok(key) = text.parse::<ResumeKey>() {
+        assert_eq!(key.to_text(), text);
     }
     if let Some(enforced) = Enforced::parse(&text) {
         assert_eq!(Enforced::parse(&enforced.to_string()), Some(enforced));

@@ -2,9 +2,10 @@ use async_trait::async_trait;
 use tokio::time::timeout_at;
 
 use super::{
-    Archive, BoxIo, BrokenReason, CallError, Content, Exec, ExecError, Listing, Outcome, Running,
+    Archive, AttachError, BoxIo, BrokenReason, CallError, Content, Exec, ExecError, Listing,
+    Outcome, Running,
 };
-use crate::types::ext::{ArchiveFormat, Extension};
+use crate::types::ext::{ArchiveFormat, Extension, KeptName, ResumeKey};
 use crate::types::{ExecRequest, FileMode, ListRequest, Status};
 
 /// A buildlet, as a coordinator sees it.
@@ -48,6 +49,31 @@ pub trait BuildletClient: Send + Sync {
             None => running.wait().await,
             Some(mut sink) => running.copy_to(&mut sink).await,
         }
+    }
+
+    /// Comes back to a [resumable](ExecRequest::resumable) command, whose first `offset` bytes of output are here already. What comes is the
+    /// output from there on, and the end. If somebody reads it, they are cut off.
+    ///
+    /// What does not speak to a buildlet of this crate has [`CallError::Unsupported`], as is the default.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`].
+    async fn attach(
+        &self,
+        key: &ResumeKey,
+        part: u32,
+        offset: u64,
+    ) -> Result<Running, AttachError> {
+        let _ = (key, part, offset);
+        Err(AttachError::Call(CallError::Unsupported(Extension::Resume)))
+    }
+
+    /// Kills resumable commands and all that they started, and returns when they are dead; without names all that the buildlet
+    /// [keeps](Status::kept). Those that are not there are no error. The default is [`CallError::Unsupported`].
+    async fn abandon(&self, names: &[KeptName]) -> Result<(), CallError> {
+        let _ = names;
+        Err(CallError::Unsupported(Extension::Resume))
     }
 
     /// Writes a file. Directories on the way are made; a file that is there is replaced, mode included.

@@ -153,6 +153,40 @@ impl Error for ExecError {
     }
 }
 
+/// Why nobody comes back to a command.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum AttachError {
+    /// There is no such command: it never was, its time was over, or the key is wrong.
+    Unknown,
+    /// The output from that offset on is not kept any more.
+    OutputGone { offset: u64 },
+    /// The buildlet could not be asked, or refused for another reason.
+    Call(CallError),
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("buildlet has no such command"),
+            Self::OutputGone { offset } => {
+                write!(f, "output of the command from byte {offset} on is gone")
+            }
+            Self::Call(_) => f.write_str("cannot come back to the command"),
+        }
+    }
+}
+
+impl Error for AttachError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Call(source) => Some(source),
+            Self::Unknown | Self::OutputGone { .. } => None,
+        }
+    }
+}
+
 impl From<CallError> for ExecError {
     fn from(error: CallError) -> Self {
         match error {

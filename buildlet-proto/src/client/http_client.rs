@@ -15,11 +15,14 @@ use super::life::Life;
 use super::pool::{Pool, SendError};
 use super::request::Call;
 use super::{
-    Archive, BoxIo, BrokenReason, BuildletClient, CallError, Config, ConfigError, Connector,
-    Content, ExecError, Listing, Running, TcpConnector, heartbeat,
+    Archive, AttachError, BoxIo, BrokenReason, BuildletClient, CallError, Config, ConfigError,
+    Connector, Content, ExecError, Listing, Running, TcpConnector, heartbeat,
 };
 use crate::types::endpoint;
-use crate::types::ext::{ACCEPT_HEADER, ACCEPT_TRAILERS, ArchiveFormat, Extension, FORMAT_HEADER};
+use crate::types::ext::{
+    ACCEPT_HEADER, ACCEPT_TRAILERS, ArchiveFormat, Extension, FORMAT_HEADER, KeptName, NAME_FIELD,
+    OFFSET_FIELD, PART_FIELD, RESUME_FIELD, ResumeKey,
+};
 use crate::types::{ExecRequest, FileMode, Form, ListRequest, Status, WriteRequest};
 
 /// Calls a buildlet by HTTP/1.1, as upstream's client does.
@@ -52,6 +55,8 @@ const MAX_SMALL_BODY: usize = 64 << 10;
 const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much later than the buildlet the client gives up on a command: the buildlet then has killed it and said so.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(20);
+/// How long killing commands may take: what a buildlet tries for at most, and some time to say so.
+const ABANDON_LIMIT: Duration = Duration::from_secs(30);
 
 impl HttpClient {
     /// Calls the buildlet that `connector` leads to. `address` is its name in headers and logs, unless `config` has others.
@@ -304,6 +309,9 @@ impl BuildletClient for HttpClient {
         if request.network_access().is_some() {
             self.require(Extension::Network).await?;
         }
+        if request.resume().is_some() {
+            self.require(Extension::Resume).await?;
+        }
         if let Some(time) = request.time_limit() {
             limit = if self.supports(Extension::Timeout).await? {
                 time.checked_add(TIMEOUT_GRACE)
@@ -326,14 +334,60 @@ impl BuildletClient for HttpClient {
             }
             other => other?.accepted().await?,
         };
-        // Ours kill all that a command started, when its connection ends.
-        let kills_all = offers(Extension::Timeout);
+        // Ours kill all that a command started, when its connection ends, unless it is to outlive that.
+        let kills_all = offers(Extension::Timeout) && request.resume().is_none();
         Ok(Running::new(
             reply.body,
             inner.life.clone(),
             kills_all,
             limit,
         ))
+    }
+
+    async fn attach(
+        &self,
+        key: &ResumeKey,
+        part: u32,
+        offset: u64,
+    ) -> Result<Running, AttachError> {
+        self.require(Extension::Resume)
+            .await
+            .map_err(AttachError::Call)?;
+        let mut form = Form::new();
+        form.add(RESUME_FIELD, key.to_text());
+        form.add(PART_FIELD, part.to_string());
+        form.add(OFFSET_FIELD, offset.to_string());
+        let call = Call::post(endpoint::ATTACH)
+            .form(&form)
+            .header(ACCEPT_HEADER, ACCEPT_TRAILERS);
+        let inner = &self.inner;
+        let reply = async {
+            let reply = self.call(call, Some(inner.limits.head_timeout)).await?;
+            reply.accepted().await
+        };
+        let reply = reply.await.map_err(|error| match error.status() {
+            Some(StatusCode::NOT_FOUND) => AttachError::Unknown,
+            Some(StatusCode::GONE) => AttachError::OutputGone { offset },
+            _ => AttachError::Call(error),
+        })?;
+        Ok(Running::new(reply.body, inner.life.clone(), false, None))
+    }
+
+    async fn abandon(&self, names: &[KeptName]) -> Result<(), CallError> {
+        self.require(Extension::Resume).await?;
+        let mut form = Form::new();
+        for name in names {
+            form.add(NAME_FIELD, name.to_string());
+        }
+        let call = Call::post(endpoint::ABANDON).form(&form);
+        let reply = self.call(call, Some(ABANDON_LIMIT)).await?;
+        let _ = reply
+            .accepted()
+            .await?
+            .body
+            .read_small(MAX_TEXT, SMALL_BODY_TIMEOUT)
+            .await;
+        Ok(())
     }
 
     async fn put(&self, content: Content, path: &str, mode: FileMode) -> Result<(), CallError> {

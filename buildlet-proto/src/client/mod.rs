@@ -27,7 +27,8 @@
 //! # Cancel safety
 //!
 //! Dropping the future of a call, a [`Running`], a [`Listing`] or a [`Content`] that is still being read closes its connection. A
-//! buildlet kills the command when that happens (upstream's only the direct child). No other call is disturbed.
+//! buildlet kills the command when that happens (upstream's only the direct child). No other call is disturbed. A command that is
+//! [resumable](crate::types::ExecRequest::resumable) goes on instead, until somebody comes back to it or its time is over.
 //!
 //! # Connections
 //!
@@ -57,7 +58,7 @@ pub use self::buildlet_client::BuildletClient;
 pub use self::config::{Config, ConfigError};
 pub use self::connector::{Connector, TcpConnector};
 pub use self::content::{Archive, Content};
-pub use self::error::{CallError, ExecError};
+pub use self::error::{AttachError, CallError, ExecError};
 pub use self::exec::Exec;
 pub use self::http_client::HttpClient;
 pub use self::life::BrokenReason;

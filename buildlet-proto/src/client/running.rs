@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::{BrokenReason, ExecError, Outcome};
 /// A command that runs. Its output comes when it is asked for; also as a [`Stream`].
 ///
 /// Who does not read lets it wait, once the buffers on the way are full. Dropping this closes its connection, so that the
-/// buildlet kills the command.
+/// buildlet kills the command, unless that is [resumable](crate::types::ExecRequest::resumable).
 pub struct Running {
     source: Source,
     outcome: Option<Outcome>,
@@ -232,6 +233,14 @@ impl Reply {
             self.life.mark_broken(BrokenReason::ExecTimedOut);
         }
         Poll::Ready(ExecError::TimedOut)
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
     }
 }
 

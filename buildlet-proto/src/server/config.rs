@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::Fetch;
+use super::resume;
 use super::ssh::SshTarget;
 use crate::archive::Policy;
 use crate::exec::{Executor, Limits};
@@ -33,6 +34,7 @@ pub struct Config {
     pub(super) ssh: Option<Arc<dyn SshTarget>>,
     pub(super) max_connections: usize,
     pub(super) max_execs: usize,
+    pub(super) kept: resume::Limits,
     pub(super) max_upload: u64,
     pub(super) max_form: usize,
     pub(super) head_limit: Duration,
@@ -57,6 +59,11 @@ impl Default for Config {
             ssh: None,
             max_connections: 256,
             max_execs: 64,
+            kept: resume::Limits {
+                commands: 8,
+                grace: Duration::from_secs(600),
+                bytes: 4 << 20,
+            },
             max_upload: 64 << 30,
             max_form: Form::MAX_BYTES,
             head_limit: Duration::from_secs(30),
@@ -168,6 +175,31 @@ impl Config {
     #[must_use]
     pub fn max_execs(mut self, count: usize) -> Self {
         self.max_execs = count;
+        self
+    }
+
+    /// How many commands may [outlive their connections](crate::types::ext#commands-that-outlive-their-connection) at a time, ended ones that
+    /// are asked for again included; 8 by default. With 0 the extension is not offered. Further ones are refused with 503.
+    #[must_use]
+    pub fn max_kept(mut self, count: usize) -> Self {
+        self.kept.commands = count;
+        self
+    }
+
+    /// The longest that a command may outlive its connection, whatever its client asks for; ten minutes by default. Then it is killed.
+    #[must_use]
+    pub fn kept_limit(mut self, limit: Duration) -> Self {
+        self.kept.grace = limit;
+        self
+    }
+
+    /// How much of the output that was sent of such a command can be had again, in bytes, and how much it may write while
+    /// nobody reads before it has to wait; 4 MiB by default, at least one byte. So it takes twice as much memory.
+    ///
+    /// It should be more than is on its way in the network: that is lost with a connection.
+    #[must_use]
+    pub fn kept_bytes(mut self, bytes: usize) -> Self {
+        self.kept.bytes = bytes.max(1);
         self
     }
 

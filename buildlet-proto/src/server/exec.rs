@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::SendError;
 
 use super::bridge::{Frames, Produced};
 use super::reply::{Body, Refusal};
+use super::resume::Start;
 use super::service::Shared;
 use super::ssh::Chain;
 use crate::exec::{Command, Executor, Outcome, running_line};
@@ -21,31 +22,33 @@ use crate::types::ext::{
 };
 
 /// What is announced to everybody, and to those who know of extensions.
-const TRAILERS: &str = PROCESS_STATE;
-const ALL_TRAILERS: &str = "Process-State, Process-Isolation, Process-Usage, Process-Limit";
+pub(super) const TRAILERS: &str = PROCESS_STATE;
+pub(super) const ALL_TRAILERS: &str =
+    "Process-State, Process-Isolation, Process-Usage, Process-Limit";
 
 impl Shared {
     /// `POST /exec`: the head at once, then the command's output as it comes, then how it ended.
     ///
     /// The command runs as long as its reply is read: hyper drops the body when the connection ends, and that kills the
-    /// command's whole tree.
+    /// command's whole tree. Unless it is one that is kept.
     pub(super) async fn exec(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        // Without trailers nobody would learn how the command ended. The adapter below hyper asks for them, unless the head is
-        // beyond it.
-        if request.version() < Version::HTTP_11 || !asks_for_trailers(request.headers()) {
-            return Err(Refusal::bad_request("HTTP/1.1 or higher required"));
-        }
+        require_trailers(&request)?;
         let Ok(permit) = self.execs.clone().try_acquire_owned() else {
             let text = "too many commands run already";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
         };
-        let extended = lists(request.headers(), ACCEPT_HEADER, ACCEPT_TRAILERS);
+        let extended = asks_for_more(request.headers());
         let forms = self.forms(request).await?;
         let request =
             ExecRequest::from_forms(&forms.query, &forms.body).map_err(Refusal::bad_request)?;
         let asked = request.isolation_level().unwrap_or_default();
         let request = request.isolation(asked.max(self.config.isolation));
         let debug = request.is_debug();
+        let resume = request.resume().cloned();
+        if resume.is_some() && !self.kept.is_on() {
+            let text = "no commands are kept here";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
+        }
         let (workdir, workplace) = (self.workdir.clone(), self.workplace.clone());
         // At once, as each turn of another thread costs a command a tenth of a millisecond.
         let command = self
@@ -61,6 +64,16 @@ impl Shared {
         let command = command.limits(self.config.command_limits);
         let line = debug.then(|| running_line(&command));
         let executor = self.config.executor.clone();
+        if let Some(resume) = resume {
+            let start = Start {
+                resume,
+                command,
+                line,
+                executor,
+                permit,
+            };
+            return self.keep(start, extended);
+        }
         let body = Produced::new(move |frames| async move {
             let _permit = permit;
             // A receiver that has gone needs nothing more.
@@ -103,7 +116,7 @@ async fn run(
         .await
 }
 
-fn trailers(outcome: &Outcome, extended: bool) -> HeaderMap {
+pub(super) fn trailers(outcome: &Outcome, extended: bool) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     let mut add = |name: &'static str, text: &dyn fmt::Display| {
         // Texts without control characters, all of them.
@@ -123,6 +136,19 @@ fn trailers(outcome: &Outcome, extended: bool) -> HeaderMap {
         }
     }
     trailers
+}
+
+/// Without trailers nobody would learn how the command ended. The adapter below hyper asks for them, unless the head is beyond it.
+pub(super) fn require_trailers(request: &Request<Incoming>) -> Result<(), Refusal> {
+    if request.version() < Version::HTTP_11 || !asks_for_trailers(request.headers()) {
+        return Err(Refusal::bad_request("HTTP/1.1 or higher required"));
+    }
+    Ok(())
+}
+
+/// Whether the client wants the trailers of the extensions.
+pub(super) fn asks_for_more(headers: &HeaderMap) -> bool {
+    lists(headers, ACCEPT_HEADER, ACCEPT_TRAILERS)
 }
 
 /// Whether the reply may have trailers.

@@ -20,7 +20,8 @@
 //! Requests and replies are its own, to the byte where peers look, but:
 //!
 //! - paths are confined by directory handles: a symbolic link in the work directory leads nobody out of it;
-//! - a command's whole process tree is killed when its client goes, not its first process alone;
+//! - a command's whole process tree is killed when its client goes, not its first process alone; unless the client [asked for
+//!   it to be kept](crate::types::ext#commands-that-outlive-their-connection);
 //! - sizes, times and numbers are limited (see [`Config`]), and what goes beyond is told, with 413, 431 or 503;
 //! - `/tgz` answers 404 or 500 where upstream closes the connection, and takes an empty `dir` for the work directory;
 //! - `/debug/x` with a negative number is 400, `/debug/goroutines` is a few numbers, and `//status` is not redirected;
@@ -40,6 +41,7 @@ mod head;
 mod io;
 mod listen;
 mod reply;
+mod resume;
 mod route;
 mod service;
 mod ssh;

@@ -19,9 +19,6 @@ const HALT_DELAY: Duration = Duration::from_secs(1);
 /// The most letters of `/debug/x`.
 const MAX_DEBUG_X: i64 = 1 << 20;
 
-/// The extensions of the protocol that this server has.
-const EXTENSIONS: [Extension; 5] = Extension::ALL;
-
 impl Shared {
     /// Answers a request. The order of the checks is upstream's: path, password, method, parameters.
     pub(super) async fn route(
@@ -47,6 +44,8 @@ impl Shared {
             | endpoint::WRITE
             | endpoint::WRITETGZ
             | endpoint::EXEC
+            | endpoint::ATTACH
+            | endpoint::ABANDON
             | endpoint::REMOVEALL
             | endpoint::HALT
             | endpoint::CONNECT_SSH => {}
@@ -70,7 +69,9 @@ impl Shared {
             endpoint::STATUS => {
                 require_get()?;
                 let json = HeaderValue::from_static("application/json; charset=utf-8");
-                let status = Status::ours(EXTENSIONS).to_json();
+                let offers = |one: &Extension| *one != Extension::Resume || self.kept.is_on();
+                let status = Status::ours(Extension::ALL.into_iter().filter(offers));
+                let status = status.with_kept(self.kept.list()).to_json();
                 Ok(reply::typed(json, reply::full(status)))
             }
             endpoint::WORKDIR => {
@@ -99,6 +100,14 @@ impl Shared {
             endpoint::EXEC => {
                 require_post()?;
                 self.exec(request).await
+            }
+            endpoint::ATTACH => {
+                require_post()?;
+                self.attach(request).await
+            }
+            endpoint::ABANDON => {
+                require_post()?;
+                self.abandon(request).await
             }
             endpoint::REMOVEALL => {
                 require_post()?;

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::head::MAX_HEAD_BYTES;
 use super::io::ServerIo;
 use super::reply::{self, Refusal};
+use super::resume::Kept;
 use super::{Config, ConfigError, SshSession};
 use crate::exec::Workplace;
 use crate::types::endpoint;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) workdir: Arc<Workdir>,
     pub(super) workplace: Arc<Workplace>,
     pub(super) execs: Arc<Semaphore>,
+    pub(super) kept: Arc<Kept>,
     pub(super) connections: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
     /// Threads that have files open, and what a halt still has to do.
@@ -84,6 +86,7 @@ impl Server {
                 workdir: Arc::new(workdir),
                 workplace: Arc::new(workplace),
                 execs: Arc::new(Semaphore::new(config.max_execs)),
+                kept: Arc::new(Kept::new(config.kept)),
                 connections: Arc::new(Semaphore::new(config.max_connections)),
                 turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
                 tasks: TaskTracker::new(),
@@ -92,10 +95,16 @@ impl Server {
         })
     }
 
+    /// Kills the commands that outlived their connections, at once and without waiting. They also end with the last clone of the server.
+    pub fn end_kept_commands(&self) {
+        self.shared.kept.end();
+    }
+
     /// Serves `connections` until they end or `stop` is cancelled.
     ///
     /// Then no connection is accepted any more, idle ones are closed, and running requests get the time of [`Config::grace`] to
-    /// end. After that they are cut off, and their commands killed.
+    /// end. After that they are cut off, and their commands killed, except those that are
+    /// [kept](crate::types::ext#commands-that-outlive-their-connection): they go on for their time, also if the server serves others meanwhile.
     ///
     /// # Errors
     ///

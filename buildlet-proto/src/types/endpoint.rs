@@ -22,6 +22,10 @@ pub const WRITE: &str = "/write";
 pub const WRITETGZ: &str = "/writetgz";
 /// `POST` of an [`ExecRequest`](super::ExecRequest): the output, and [`PROCESS_STATE`] as trailer.
 pub const EXEC: &str = "/exec";
+/// `POST`, with key, part and offset: as [`EXEC`], of a command that outlived its connection. An [extension](super::ext).
+pub const ATTACH: &str = "/attach";
+/// `POST`, with `name`s: nothing. An [extension](super::ext).
+pub const ABANDON: &str = "/abandon";
 /// `POST`, with `path`s: nothing.
 pub const REMOVEALL: &str = "/removeall";
 /// `POST`: nothing; the machine or the process ends a second later.

@@ -2,7 +2,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use super::Form;
-use super::ext::{self, Isolation, Network};
+use super::ext::{self, Isolation, Network, Resume};
 use super::form::{os_bytes, os_string};
 
 /// A command for `/exec`.
@@ -30,6 +30,7 @@ pub struct ExecRequest {
     timeout: Option<Duration>,
     isolation: Option<Isolation>,
     network: Option<Network>,
+    resume: Option<Resume>,
 }
 
 impl ExecRequest {
@@ -114,6 +115,13 @@ impl ExecRequest {
         self
     }
 
+    /// Has the command outlive its connection for a while, so that its owner can come back to it. An [extension](ext).
+    #[must_use]
+    pub fn resumable(mut self, resume: Resume) -> Self {
+        self.resume = Some(resume);
+        self
+    }
+
     /// Without a limit for the running time, for buildlets that know none.
     #[must_use]
     pub fn without_timeout(mut self) -> Self {
@@ -155,6 +163,13 @@ impl ExecRequest {
         if let Some(network) = self.network {
             form.add(ext::NETWORK_FIELD, network.as_str());
         }
+        if let Some(resume) = &self.resume {
+            form.add(ext::RESUME_FIELD, resume.key().to_text());
+            form.add(ext::PART_FIELD, resume.part().to_string());
+            if let Some(grace) = resume.grace_time() {
+                form.add(ext::GRACE_FIELD, ext::format_millis(grace));
+            }
+        }
         form
     }
 
@@ -183,12 +198,13 @@ impl ExecRequest {
             system_level: first("mode") == Some(b"sys"),
             debug: flag.get_bool("debug"),
             timeout: first(ext::TIMEOUT_FIELD)
-                .map(ext::parse_millis)
+                .map(|text| ext::parse_millis(text, ext::TIMEOUT_FIELD))
                 .transpose()?,
             isolation: first(ext::ISOLATION_FIELD)
                 .map(Isolation::parse)
                 .transpose()?,
             network: first(ext::NETWORK_FIELD).map(Network::parse).transpose()?,
+            resume: resume_of(first)?,
         })
     }
 
@@ -246,9 +262,32 @@ impl ExecRequest {
         self.isolation
     }
 
+    /// That it outlives its connection, if that was asked for.
+    #[must_use]
+    pub fn resume(&self) -> Option<&Resume> {
+        self.resume.as_ref()
+    }
+
     /// What was asked for about the network.
     #[must_use]
     pub fn network_access(&self) -> Option<Network> {
         self.network
     }
+}
+
+/// Reads the fields of a command that outlives its connection.
+fn resume_of<'a>(
+    first: impl Fn(&str) -> Option<&'a [u8]>,
+) -> Result<Option<Resume>, ext::ParseExtError> {
+    let Some((key, part)) = ext::key_and_part(&first)? else {
+        return Ok(None);
+    };
+    let grace = first(ext::GRACE_FIELD)
+        .map(|text| ext::parse_millis(text, ext::GRACE_FIELD))
+        .transpose()?;
+    let resume = Resume::new(key, part);
+    Ok(Some(match grace {
+        Some(grace) => resume.grace(grace),
+        None => resume,
+    }))
 }

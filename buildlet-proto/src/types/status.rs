@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::ext::Extension;
+use super::ext::{Extension, KeptCommand};
 
 /// The reply of `/status`.
 ///
@@ -18,6 +18,7 @@ pub struct Status {
     version: i64,
     implementation: Option<String>,
     extensions: Vec<Extension>,
+    kept: Vec<KeptCommand>,
 }
 
 impl Status {
@@ -31,6 +32,7 @@ impl Status {
             version,
             implementation: None,
             extensions: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -41,7 +43,15 @@ impl Status {
             version: Self::VERSION,
             implementation: Some(concat!("buildlet-proto/", env!("CARGO_PKG_VERSION")).to_owned()),
             extensions: extensions.into_iter().collect(),
+            kept: Vec::new(),
         }
+    }
+
+    /// With commands that the buildlet keeps; see [`Extension::Resume`].
+    #[must_use]
+    pub fn with_kept(mut self, kept: impl IntoIterator<Item = KeptCommand>) -> Self {
+        self.kept = kept.into_iter().collect();
+        self
     }
 
     /// Reads the JSON object as Go does: letter case of keys does not matter, unknown keys do not, a missing version is 0.
@@ -64,6 +74,9 @@ impl Status {
                     .filter_map(Value::as_str)
                     .filter_map(Extension::from_name)
                     .collect();
+            } else if key == KEPT {
+                let kept = value.as_array().into_iter().flatten();
+                status.kept = kept.filter_map(kept_of).collect();
             }
         }
         Ok(status)
@@ -78,6 +91,9 @@ impl Status {
             object.insert(IMPLEMENTATION.into(), name.as_str().into());
             let extensions = self.extensions.iter().map(|extension| extension.as_str());
             object.insert(EXTENSIONS.into(), extensions.collect());
+            if !self.kept.is_empty() {
+                object.insert(KEPT.into(), self.kept.iter().map(json_of).collect());
+            }
         }
         Value::Object(object).to_string()
     }
@@ -94,6 +110,12 @@ impl Status {
         self.implementation.as_deref()
     }
 
+    /// The commands that it keeps; see [`Extension::Resume`].
+    #[must_use]
+    pub fn kept(&self) -> &[KeptCommand] {
+        &self.kept
+    }
+
     /// Whether the buildlet offers this extension.
     #[must_use]
     pub fn supports(&self, extension: Extension) -> bool {
@@ -101,8 +123,26 @@ impl Status {
     }
 }
 
+fn kept_of(value: &Value) -> Option<KeptCommand> {
+    let name = value.get(NAME)?.as_str()?.parse().ok()?;
+    let part = value.get(PART)?.as_u64()?.try_into().ok()?;
+    Some(KeptCommand::new(name, part, value.get(RUNNING)?.as_bool()?))
+}
+
+fn json_of(kept: &KeptCommand) -> Value {
+    let mut object = Map::new();
+    object.insert(NAME.into(), kept.name.to_string().into());
+    object.insert(PART.into(), kept.part.into());
+    object.insert(RUNNING.into(), kept.running.into());
+    Value::Object(object)
+}
+
 const IMPLEMENTATION: &str = "Impl";
 const EXTENSIONS: &str = "Extensions";
+const KEPT: &str = "Kept";
+const NAME: &str = "Name";
+const PART: &str = "Part";
+const RUNNING: &str = "Running";
 
 /// A body is no status.
 #[derive(Clone, Debug, PartialEq, Eq)]

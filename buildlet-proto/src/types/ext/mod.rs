@@ -11,13 +11,34 @@
 //! | [`Isolation`](Extension::Isolation) | field `isolation=none`, `process` or `sandbox` of `/exec`; trailer `Process-Isolation` with what was enforced |
 //! | [`Network`](Extension::Network) | field `network=off` of `/exec`; in the same trailer |
 //! | [`Usage`](Extension::Usage) | trailer `Process-Usage` of `/exec` |
+//! | [`Resume`](Extension::Resume) | fields `resume`, `part` and `grace` of `/exec`; `/attach`; `/abandon`; key `Kept` of `/status` |
 //!
-//! The trailers come with every `/exec` whose request says `X-Buildlet-Accept: trailers`.
+//! The trailers come with every `/exec` and `/attach` whose request says `X-Buildlet-Accept: trailers`.
+//!
+//! # Commands that outlive their connection
+//!
+//! A command ends with its connection, unless its `/exec` has the field `resume=KEY` (16 hexadecimal digits that name it, `-`, 32 that are
+//! secret: [`ResumeKey`]). Such a command goes on without one for `grace=50000ms`, two minutes if nothing is said, and never longer than the
+//! buildlet's own limit; then it is killed with all that it started. `part=N` (0 if nothing is said) tells apart the commands that one key has
+//! one after the other: the next takes the place of one that ended, and a buildlet never runs two of them at a time.
+//!
+//! | request | does | refusals |
+//! |---|---|---|
+//! | `POST /exec` with `resume`, `part`, `grace` | starts the command; the reply is as ever | 409: one with this key runs, or had this part or a later one; 503: too many are kept |
+//! | `POST /attach` with `resume`, `part`, `offset` | the reply is that of the `/exec`, without the first `offset` bytes; whoever had the command's output is cut off | 404: no such command, or the wrong secret; 410: that output is gone; 416: there is not so much |
+//! | `POST /abandon` with any number of `name=NAME` | kills these commands, or without a name all that are kept; answers when they are dead | |
+//! | `GET /status` | key `Kept`: a list of `{"Name":NAME,"Part":N,"Running":BOOL}` | |
+//!
+//! The buildlet has the last bytes that it sent (4 MiB of each command by default), as what was on its way is lost with a connection; of what is not sent
+//! yet it takes as much again without a connection, and then the command waits. A command that ended is kept as long as one that runs, or
+//! until its place is needed after its end was sent. A key opens nothing without what any request needs, such as the password or the
+//! coordinator's session.
 
 mod archive_format;
 mod enforced;
 mod isolation;
 mod limit;
+mod resume;
 mod usage;
 
 use std::fmt;
@@ -27,6 +48,13 @@ pub use self::archive_format::{ACCEPT_HEADER, ACCEPT_TRAILERS, ArchiveFormat, FO
 pub use self::enforced::{Enforced, ISOLATION_TRAILER, Mechanism};
 pub use self::isolation::{Isolation, Network};
 pub use self::limit::{LIMIT_TRAILER, LimitHit};
+pub(crate) use self::resume::key_and_part;
+#[cfg(feature = "server")]
+pub(crate) use self::resume::number;
+pub use self::resume::{
+    GRACE_FIELD, KeptCommand, KeptName, NAME_FIELD, OFFSET_FIELD, PART_FIELD, RESUME_FIELD, Resume,
+    ResumeKey,
+};
 pub use self::usage::{USAGE_TRAILER, Usage};
 
 /// Form field of `/exec`: the time after which the buildlet kills the command, as decimal milliseconds and `ms`.
@@ -50,16 +78,19 @@ pub enum Extension {
     Network,
     /// A report of time and memory.
     Usage,
+    /// Commands that outlive their connection.
+    Resume,
 }
 
 impl Extension {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Tar,
         Self::Timeout,
         Self::Isolation,
         Self::Network,
         Self::Usage,
+        Self::Resume,
     ];
 
     /// The name in the list of `/status`.
@@ -71,6 +102,7 @@ impl Extension {
             Self::Isolation => "isolation",
             Self::Network => "network",
             Self::Usage => "usage",
+            Self::Resume => "resume",
         }
     }
 
@@ -102,10 +134,8 @@ pub(super) fn format_millis(span: Duration) -> String {
     format!("{}ms", span.as_millis())
 }
 
-pub(super) fn parse_millis(text: &[u8]) -> Result<Duration, ParseExtError> {
-    millis(text).ok_or(ParseExtError {
-        name: TIMEOUT_FIELD,
-    })
+pub(super) fn parse_millis(text: &[u8], name: &'static str) -> Result<Duration, ParseExtError> {
+    millis(text).ok_or(ParseExtError { name })
 }
 
 fn millis(text: &[u8]) -> Option<Duration> {

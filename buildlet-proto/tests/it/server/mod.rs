@@ -3,6 +3,7 @@
 mod faults;
 mod limits;
 mod requests;
+mod resume;
 mod session;
 mod vectors;
 

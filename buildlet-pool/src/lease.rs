@@ -48,6 +48,9 @@ pub enum Verdict {
     Suspect(String),
     /// Nothing is known: the holder went away, or does not want to say.
     Unknown,
+    /// It is to go on with the commands that [outlive](crate::Machine::keeps_commands) this lease, as somebody will
+    /// [claim](crate::BuildletPool::reclaim) them. It is let go without being told to halt.
+    Unfinished,
 }
 
 /// Why a lease ended before its holder wanted it to.

@@ -57,6 +57,13 @@
 //! A [`Lease`] is the only way to a machine. It says when it is lost, and it ends when it is released or dropped, when its time
 //! is over, or when the machine is gone; connections made through it end with it.
 //!
+//! # Machines that come back
+//!
+//! A reverse buildlet of this project can go on with a command while it has no session, and come back with it
+//! ([`Machine::keeps_commands`]). Its next stay begins in the state [`Held`](MachineState::Held): it goes to who has claimed, or claims within
+//! seconds, what it runs ([`BuildletPool::reclaim`]). Otherwise that is killed, and the machine cleaned, before it is on offer. The
+//! processes of a [`ProcessPool`] never come back: they end with the program that started them.
+//!
 //! # Limits
 //!
 //! | what | limit | set by |
@@ -66,6 +73,7 @@
 //! | an answer of an idle machine, emptying its work directory | 20 s, 5 min | [`ReverseConfig::health_limit`], [`ReverseConfig::clean_limit`] |
 //! | leaving, when told to halt | 2 s and 5 s | [`ReverseConfig::leave_limit`] |
 //! | machines that are remembered; and told of once they are gone | 20,000, 1,000 | |
+//! | a machine with commands that nobody claims | 10 s | [`ReverseConfig::claim_limit`] |
 //! | events that wait for a follower of offers | one a machine | |
 //!
 //! # Differences from the Go program
@@ -105,7 +113,10 @@ pub use crate::lease::{Lease, LeaseControl, LostReason, Verdict};
 pub use crate::machine::{HostType, Machine, MachineId};
 pub use crate::metrics::Metrics;
 pub use crate::offers::{OfferEvent, Offers};
-pub use crate::pool::{BuildletPool, GetBuildletError, LeaseError, LeaseOptions, LeaseRequest};
+pub use crate::pool::{
+    BuildletPool, GetBuildletError, LeaseError, LeaseOptions, LeaseRequest, ReclaimError,
+    ReclaimRequest,
+};
 #[cfg(feature = "process")]
 pub use crate::process::{
     INHERITED_VARIABLES, ProcessConfig, ProcessPool, ProcessStatus, Program, StartError,

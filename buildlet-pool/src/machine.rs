@@ -27,6 +27,9 @@ pub struct Machine {
     pub version: Arc<str>,
     /// Where it connected from, where that is known.
     pub peer: Option<SocketAddr>,
+    /// Its commands may [outlive its stay](buildlet_proto::types::ext#commands-that-outlive-their-connection), and it comes back with them. Known
+    /// once it is on offer.
+    pub keeps_commands: bool,
 }
 
 impl HostType {
@@ -67,6 +70,7 @@ impl Machine {
             host_name: host_name.into(),
             version: "".into(),
             peer: None,
+            keeps_commands: false,
         }
     }
 }

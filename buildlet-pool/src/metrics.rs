@@ -40,6 +40,8 @@ pub struct Metrics {
     pub waited: u64,
     /// How long these waited, together.
     pub wait_time: Duration,
+    /// Of the leases, those to machines that [came back](crate#machines-that-come-back).
+    pub reclaimed: u64,
     /// Requests that gave up, or were turned away.
     pub gave_up: u64,
 }

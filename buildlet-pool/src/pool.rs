@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use buildlet_proto::types::ext::KeptName;
 
 use crate::text::cut;
 use crate::{HostType, Lease, MachineId, Metrics, Offers, PoolStatus};
@@ -40,6 +41,23 @@ pub trait BuildletPool: Send + Sync {
     /// Dropping the future leaves the machine on offer.
     async fn lease(&self, machine: MachineId, options: LeaseOptions) -> Result<Lease, LeaseError>;
 
+    /// Waits for the machine that comes back with commands of an earlier stay, and leases it as it is. Whoever is to have it
+    /// must ask before it comes, or soon after: a machine that nobody claims is cleaned, and what it runs killed, before it is on offer.
+    ///
+    /// By default machines do not come back.
+    ///
+    /// # Errors
+    ///
+    /// [`ReclaimError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the claim up. A machine that was given to it at the same moment is cleaned.
+    async fn reclaim(&self, request: ReclaimRequest) -> Result<Lease, ReclaimError> {
+        let _ = request;
+        Err(ReclaimError::NotHere)
+    }
+
     /// What is on offer now, and what changes from then on.
     fn offers(&self) -> Offers;
 
@@ -72,6 +90,14 @@ pub trait BuildletPool: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct LeaseRequest {
     pub(crate) host_type: HostType,
+    pub(crate) wait_limit: Duration,
+    pub(crate) options: LeaseOptions,
+}
+
+/// What somebody who waits for a machine to come back wants.
+#[derive(Clone, Debug)]
+pub struct ReclaimRequest {
+    pub(crate) name: KeptName,
     pub(crate) wait_limit: Duration,
     pub(crate) options: LeaseOptions,
 }
@@ -122,6 +148,57 @@ pub enum LeaseError {
     /// The pool is [drained](BuildletPool::drain) or shut down.
     #[error("the pool gives out no more buildlets")]
     Closed,
+}
+
+/// Why a machine did not come back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message explains its fields")]
+pub enum ReclaimError {
+    /// It did not within [`ReclaimRequest::wait_limit`].
+    #[error("the machine did not come back within {limit:?}")]
+    TimedOut { limit: Duration },
+    /// Machines of this pool do not.
+    #[error("machines of this pool do not come back")]
+    NotHere,
+    /// The queue is full.
+    #[error("{waiting} machines are waited for already")]
+    TooManyWaiting { waiting: usize },
+    /// The pool is [drained](BuildletPool::drain) or shut down, or became it while this waited; or somebody else claimed the
+    /// same commands later.
+    #[error("the pool gives out no more buildlets")]
+    Closed,
+}
+
+impl ReclaimRequest {
+    /// The machine with commands of this name, within `wait_limit`.
+    #[must_use]
+    pub fn new(name: KeptName, wait_limit: Duration) -> Self {
+        Self {
+            name,
+            wait_limit,
+            options: LeaseOptions::default(),
+        }
+    }
+
+    /// How it is to be leased then.
+    #[must_use]
+    pub fn options(mut self, options: LeaseOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Whose commands it has.
+    #[must_use]
+    pub fn name(&self) -> KeptName {
+        self.name
+    }
+
+    /// How long it is waited for.
+    #[must_use]
+    pub fn wait_limit(&self) -> Duration {
+        self.wait_limit
+    }
 }
 
 impl LeaseRequest {

@@ -71,6 +71,8 @@ pub struct MachineStatus {
 pub enum MachineState {
     /// It came just now, and is asked who it is and cleaned.
     Checking,
+    /// It came back with commands that it had kept, and waits for who [claims](crate::BuildletPool::reclaim) them; then they are killed.
+    Held,
     /// It can be leased.
     Idle,
     /// Somebody has it.
@@ -240,6 +242,8 @@ fn machine<S: Serializer>(machine: &Machine, serializer: S) -> Result<S::Ok, S::
         host_name: &'a str,
         version: &'a str,
         peer: Option<String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        keeps_commands: bool,
     }
     let Machine {
         id,
@@ -247,6 +251,7 @@ fn machine<S: Serializer>(machine: &Machine, serializer: S) -> Result<S::Ok, S::
         host_name,
         version,
         peer,
+        keeps_commands,
     } = machine;
     let fields = Fields {
         id: *id,
@@ -254,6 +259,7 @@ fn machine<S: Serializer>(machine: &Machine, serializer: S) -> Result<S::Ok, S::
         host_name,
         version,
         peer: peer.map(|peer| peer.to_string()),
+        keeps_commands: *keeps_commands,
     };
     fields.serialize(serializer)
 }

@@ -15,6 +15,7 @@ pub struct ReverseConfig {
     pub(super) max_machines: usize,
     pub(super) max_waiting: usize,
     pub(super) lease_time: Duration,
+    pub(super) claim_limit: Duration,
     pub(super) health: Health,
     pub(super) quarantine: Quarantine,
 }
@@ -67,6 +68,7 @@ impl Default for ReverseConfig {
             max_machines: 16_384,
             max_waiting: 65_536,
             lease_time: Duration::from_secs(2 * 60 * 60),
+            claim_limit: Duration::from_secs(10),
             health: Health {
                 interval: Duration::from_secs(10),
                 limit: Duration::from_secs(20),
@@ -131,6 +133,14 @@ impl ReverseConfig {
     #[must_use]
     pub fn lease_time(mut self, time: Duration) -> Self {
         self.lease_time = time;
+        self
+    }
+
+    /// How long a machine that came back with commands waits for who claims them; ten seconds by default. It is for those who learn
+    /// of the end of its last stay a moment later than of its return.
+    #[must_use]
+    pub fn claim_limit(mut self, limit: Duration) -> Self {
+        self.claim_limit = limit;
         self
     }
 

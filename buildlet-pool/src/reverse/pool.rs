@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use buildlet_proto::key::BuilderKey;
+use buildlet_proto::types::ext::KeptName;
 use futures_core::Stream;
 use revdial::Registered;
 use revdial::proto::Worker;
@@ -20,7 +21,7 @@ use super::shared::{MachineHandle, Shared};
 use super::{ReverseConfig, session};
 use crate::{
     BuildletPool, GetBuildletError, HostType, Lease, LeaseError, LeaseOptions, LeaseRequest,
-    Machine, MachineId, Metrics, OfferEvent, Offers, PoolStatus,
+    Machine, MachineId, Metrics, OfferEvent, Offers, PoolStatus, ReclaimError, ReclaimRequest,
 };
 
 /// Machines that dial in and register, as buildlets in reverse mode do: from behind NAT, or from this machine.
@@ -40,6 +41,7 @@ use crate::{
 /// ```
 ///
 /// - **Checking:** it is asked for its status; it must answer and be new enough, and then its work directory is emptied.
+/// - **Held:** it came back with commands of its last stay: see [the crate](crate#machines-that-come-back).
 /// - **Idle:** it goes to the request that waits longest, else it is on offer. Every 10 to 14 seconds it is asked whether it lives. A
 ///   connection that ends is noticed at once.
 /// - **Busy:** in a lease. The holder's client has a heartbeat from its first call on, and the pool sees to it that there is a first call; a
@@ -256,6 +258,33 @@ impl BuildletPool for ReversePool {
         Ok(Ticket::new(shared.clone(), grant).redeem())
     }
 
+    async fn reclaim(&self, request: ReclaimRequest) -> Result<Lease, ReclaimError> {
+        let ReclaimRequest {
+            name,
+            wait_limit,
+            options,
+        } = request;
+        let shared = self.shared();
+        let (waiter, mut ticket) = oneshot::channel::<Ticket>();
+        let number = shared.change(|core, now, fx| core.claim(now, name, options, waiter, fx))?;
+        // As in `get_buildlet`: before the ticket goes.
+        let place = Claiming {
+            shared,
+            name,
+            number,
+        };
+        let got = timeout(wait_limit, &mut ticket).await;
+        drop(place);
+        match got {
+            Ok(Ok(ticket)) => Ok(ticket.redeem()),
+            Ok(Err(_)) => Err(ReclaimError::Closed),
+            Err(_) => match ticket.try_recv() {
+                Ok(ticket) => Ok(ticket.redeem()),
+                Err(_) => Err(ReclaimError::TimedOut { limit: wait_limit }),
+            },
+        }
+    }
+
     fn offers(&self) -> Offers {
         let shared = self.shared().clone();
         let number = shared.look(|state| state.core.follow());
@@ -323,6 +352,22 @@ impl Drop for Place<'_> {
         let waiter = self
             .shared
             .look(|state| state.core.give_up(self.host_type, self.number));
+        drop(waiter);
+    }
+}
+
+/// A claim of a machine, until it has come or the claim is dropped.
+struct Claiming<'a> {
+    shared: &'a Arc<Shared>,
+    name: KeptName,
+    number: u64,
+}
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        let waiter = self
+            .shared
+            .look(|state| state.core.unclaim(self.name, self.number));
         drop(waiter);
     }
 }

@@ -7,10 +7,13 @@ use buildlet_proto::client::{BuildletClient as _, CallError};
 use buildlet_proto::types::ext::Extension;
 use tokio::time::{sleep_until, timeout};
 
-use super::core::Plan;
+use super::core::{Found, Plan};
 use super::hold::Hold;
 use super::shared::{MachineHandle, Shared};
 use crate::text::chain;
+
+/// So many names of kept commands are looked at; a buildlet has one or two.
+const MAX_KEPT: usize = 64;
 
 /// The task of a machine: does what the core plans, until the machine is gone.
 pub(super) async fn run(shared: Arc<Shared>, machine: Arc<MachineHandle>) {
@@ -58,8 +61,8 @@ impl Session {
                 },
                 Plan::Ask(hold) => self.ask(&hold).await,
                 Plan::Check => match self.check().await {
-                    Ok(kills_all) => {
-                        shared.change(|core, now, fx| core.checked(now, id, kills_all, fx));
+                    Ok(found) => {
+                        shared.change(|core, now, fx| core.checked(now, id, found, fx));
                     }
                     Err(why) => self.unfit(&why),
                 },
@@ -73,17 +76,25 @@ impl Session {
         }
     }
 
-    /// Who it is; and cleans it, whatever it did before. Whether it kills all that a command started.
-    async fn check(&self) -> Result<bool, Unfit> {
+    /// Who it is; and cleans it, whatever it did before, unless it has commands that somebody may claim.
+    async fn check(&self) -> Result<Found, Unfit> {
         let status = self.status().await?;
         let (version, min) = (status.version(), self.shared.config.min_version);
         if version < min {
             return Err(Unfit::TooOld { version, min });
         }
-        if self.machine.invited.is_none() {
-            self.clean().await?;
+        let is_own = self.machine.invited.is_none();
+        // Who is invited does not come back: its end is that of its process.
+        let mut kept: Vec<_> = status.kept().iter().map(|kept| kept.name).collect();
+        kept.truncate(if is_own { MAX_KEPT } else { 0 });
+        if is_own && kept.is_empty() {
+            self.empty().await?;
         }
-        Ok(status.supports(Extension::Timeout))
+        Ok(Found {
+            kills_all: status.supports(Extension::Timeout),
+            keeps: is_own && status.supports(Extension::Resume),
+            kept,
+        })
     }
 
     async fn status(&self) -> Result<buildlet_proto::types::Status, Unfit> {
@@ -95,7 +106,26 @@ impl Session {
         }
     }
 
+    /// Kills what it still runs, and empties its work directory.
     async fn clean(&self) -> Result<(), Unfit> {
+        const WHAT: &str = "killing its commands";
+        let limit = self.shared.config.health.clean_limit;
+        let client = &self.machine.client;
+        let killing = async {
+            // Asked before, when it came.
+            if client.supports(Extension::Resume).await? {
+                client.abandon(&[]).await?;
+            }
+            Ok(())
+        };
+        match timeout(limit, killing).await {
+            Ok(done) => done.map_err(|error| Unfit::Call(WHAT, error))?,
+            Err(_) => return Err(Unfit::Slow(WHAT, limit)),
+        }
+        self.empty().await
+    }
+
+    async fn empty(&self) -> Result<(), Unfit> {
         const WHAT: &str = "emptying its work directory";
         let limit = self.shared.config.health.clean_limit;
         let everything = [".".to_owned()];

@@ -10,5 +10,7 @@ mod leases;
 mod peers;
 #[cfg(feature = "test-support")]
 mod registrations;
+#[cfg(all(unix, feature = "test-support"))]
+mod returning;
 #[cfg(feature = "test-support")]
 mod thousand;

@@ -129,6 +129,10 @@ async fn a_go_buildlet_is_leased_cleaned_watched_and_halted() {
         (&*lease.machine().host_name, &*lease.machine().version),
         ("go-1", "29")
     );
+    assert!(
+        !lease.machine().keeps_commands,
+        "its commands end with their connection"
+    );
     assert!(!work_dir.join("of-an-earlier-life").exists());
     let script = "#!/bin/sh\necho built in `pwd`\n".into();
     let mode = FileMode::from_unix(0o755);

@@ -23,6 +23,10 @@ use crate::{machine, metadata, session};
 /// A session that lasted so long was none that failed at once: the next one need not wait.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
 
+/// The longest pause between two attempts to register. A coordinator that was started again waits a minute for machines that have
+/// kept its commands.
+const LONGEST_DELAY: Duration = Duration::from_secs(15);
+
 /// Works for a coordinator: registers, serves what it asks for, and begins anew when that ends.
 pub(crate) async fn serve(
     reverse: &Reverse,
@@ -30,17 +34,15 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let worker = Worker::new(reverse)?;
-    let mut delays = Backoff::from_os()?;
+    let mut delays = Backoff::from_os()?.longest(LONGEST_DELAY);
     let mut health = None;
+    let mut current = None;
     loop {
-        let halted = CancellationToken::new();
-        // As upstream: who registers as a builder's machine is asked for no password.
-        let password = match reverse.role {
-            Role::Builder { .. } => None,
-            Role::Gomote => metadata::get("password")?,
+        // What it keeps over the end of a session ends when it is told to halt.
+        let (server, halted) = match current.take() {
+            Some(kept) => kept,
+            None => begin(reverse, config).await?,
         };
-        let server =
-            session::start(config, reverse.role.host_type(), password, halted.clone()).await?;
         if health.is_none() {
             health = serve_health(&server, reverse.health_address.as_deref(), &stop).await;
         }
@@ -59,11 +61,29 @@ pub(crate) async fn serve(
         if began.elapsed() >= STEADY_AFTER {
             delays.reset();
         }
+        if halted.is_cancelled() {
+            server.end_kept_commands();
+        } else {
+            current = Some((server, halted));
+        }
         tokio::select! {
             () = sleep(delays.next_delay()) => {}
             () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
         }
     }
+}
+
+/// A server with an empty work directory, and what fires when it is told to halt.
+async fn begin(reverse: &Reverse, config: &Config) -> anyhow::Result<(Server, CancellationToken)> {
+    // As upstream: who registers as a builder's machine is asked for no password.
+    let password = match reverse.role {
+        Role::Builder { .. } => None,
+        Role::Gomote => metadata::get("password")?,
+    };
+    let halted = CancellationToken::new();
+    let host_type = reverse.role.host_type();
+    let server = session::start(config, host_type, password, halted.clone()).await?;
+    Ok((server, halted))
 }
 
 struct Worker {
@@ -127,7 +147,7 @@ impl Worker {
         let reconnect = if self.once {
             None
         } else {
-            Some(Backoff::from_os()?)
+            Some(Backoff::from_os()?.longest(LONGEST_DELAY))
         };
         let over = stop.child_token();
         let unreachable = over.clone();
@@ -138,7 +158,7 @@ impl Worker {
                 if let ListenerEvent::Lost(end) = event
                     && end.is_unreachable()
                 {
-                    // Whoever asked for what runs cannot be told of it any more.
+                    // Whoever asked for what runs cannot be told of it any more; what is to outlive that, does.
                     unreachable.cancel();
                 }
             });

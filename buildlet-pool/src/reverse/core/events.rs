@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use super::super::config::{Reuse, ReverseConfig};
 use super::super::followers::{Current, Followers};
 use super::super::record::{Identity, Records};
-use super::state::{Core, Effects, Grant, Handle, Plan, Slot, State, Waiting, after, identity};
+use super::state::{
+    Core, Effects, Found, Grant, Handle, Plan, Slot, State, Waiting, after, identity,
+};
 use crate::{
     GetBuildletError, HostType, LeaseError, LeaseOptions, LostReason, Machine, MachineId, Metrics,
     OfferEvent, Verdict,
@@ -26,6 +28,7 @@ impl<M: Handle, W> Core<M, W> {
             metrics: Metrics::default(),
             leases: 0,
             waiting: 0,
+            claims: HashMap::new(),
             last_number: 0,
             random: seed | 1,
             closed: false,
@@ -89,15 +92,20 @@ impl<M: Handle, W> Core<M, W> {
         &mut self,
         now: Instant,
         id: MachineId,
-        kills_all: bool,
+        found: Found,
         fx: &mut Effects<M, W>,
     ) {
         if let Some(slot) = self.machines.get_mut(&id)
             && matches!(slot.state, State::Checking)
         {
-            slot.kills_all = kills_all;
+            slot.kills_all = found.kills_all;
             slot.seen = now;
-            self.place(now, id, fx);
+            Arc::make_mut(&mut slot.machine).keeps_commands = found.keeps;
+            if found.kept.is_empty() {
+                self.place(now, id, fx);
+            } else {
+                self.hold(now, id, found.kept, fx);
+            }
         }
     }
 
@@ -145,7 +153,9 @@ impl<M: Handle, W> Core<M, W> {
                 self.failed(now, &identity, why.clone());
                 self.metrics.unhealthy += 1;
             }
-            State::Idle(_) | State::Quarantined(_) => self.metrics.unhealthy += 1,
+            State::Idle(_) | State::Quarantined(_) | State::Held { .. } => {
+                self.metrics.unhealthy += 1;
+            }
         }
         self.leave(now, id, false, LostReason::Unresponsive(why), fx);
     }
@@ -246,7 +256,7 @@ impl<M: Handle, W> Core<M, W> {
         });
         if let Some(id) = first {
             self.withdraw(id);
-            let grant = self.grant(now, id, options);
+            let grant = self.grant(now, id, options, false);
             fx.grants.push((waiter, grant));
             self.followers.changed(id, None, &mut fx.wakers);
             return Ok(number);
@@ -294,9 +304,10 @@ impl<M: Handle, W> Core<M, W> {
             State::Idle(Some(_)) => {
                 self.withdraw(id);
                 self.followers.taken(id);
-                return Ok(self.grant(now, id, options));
+                return Ok(self.grant(now, id, options, false));
             }
             State::Checking => "being checked",
+            State::Held { .. } => "waiting for whose commands it runs",
             State::Idle(None) => "drained",
             State::Leased(_) => "leased",
             State::Cleaning => "being cleaned",
@@ -337,14 +348,20 @@ impl<M: Handle, W> Core<M, W> {
         }
         let slot = self.machines.get_mut(&id).expect("it has the lease");
         let identity = identity(&slot.machine);
+        let mut reclaimed = false;
         if let State::Leased(leased) = &slot.state {
             leased.hold.end();
+            reclaimed = leased.reclaimed;
         }
         self.leases -= 1;
         fx.all_ended |= self.leases == 0;
         let Some(verdict) = verdict else {
             self.metrics.leases -= 1;
             slot.leases -= 1;
+            if reclaimed {
+                // Nobody comes back to what it runs.
+                return self.set(now, id, State::Cleaning);
+            }
             return self.place(now, id, fx);
         };
         let mut reuse = false;
@@ -360,6 +377,12 @@ impl<M: Handle, W> Core<M, W> {
                 self.failed(now, &identity, why);
             }
             Verdict::Unknown => self.metrics.ended_unknown += 1,
+            Verdict::Unfinished => {
+                self.metrics.ended_unknown += 1;
+                let reason =
+                    LostReason::Revoked("its work goes on, and is claimed later".to_owned());
+                return self.leave(now, id, false, reason, fx);
+            }
         }
         if reuse {
             self.set(now, id, State::Cleaning);
@@ -398,6 +421,11 @@ impl<M: Handle, W> Core<M, W> {
                 Plan::Ask(leased.hold.clone())
             }
             State::Leased(leased) => Plan::Wait(leased.expires.min(due)),
+            State::Held { until, .. } if *until <= now => {
+                self.set(now, id, State::Cleaning);
+                Plan::Clean
+            }
+            State::Held { until, .. } => Plan::Wait(*until),
             State::Quarantined(until) if *until <= now => {
                 self.place(now, id, fx);
                 self.plan(now, id, fx)
@@ -469,6 +497,8 @@ impl<M: Handle, W> Core<M, W> {
             fx.refused.extend(waiting.map(|waiting| waiting.waiter));
         }
         self.waiting = 0;
+        let claims = std::mem::take(&mut self.claims).into_values();
+        fx.refused.extend(claims.map(|claim| claim.waiter));
         let on_offer: Vec<_> = self
             .kinds
             .values()

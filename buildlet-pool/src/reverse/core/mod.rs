@@ -1,5 +1,6 @@
 //! What a pool decides, without I/O.
 
+mod claims;
 mod events;
 mod moves;
 mod report;
@@ -7,4 +8,4 @@ mod report;
 mod simulation;
 mod state;
 
-pub(super) use self::state::{Core, Effects, Grant, Handle, Plan};
+pub(super) use self::state::{Core, Effects, Found, Grant, Handle, Plan};

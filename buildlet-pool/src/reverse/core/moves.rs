@@ -44,7 +44,7 @@ impl<M: Handle, W> Core<M, W> {
             self.waiting -= 1;
             self.metrics.waited += 1;
             self.metrics.wait_time += now.saturating_duration_since(waiting.since);
-            let grant = self.grant(now, id, waiting.options);
+            let grant = self.grant(now, id, waiting.options, false);
             fx.grants.push((waiting.waiter, grant));
             return;
         }
@@ -66,8 +66,14 @@ impl<M: Handle, W> Core<M, W> {
         }
     }
 
-    /// Leases an idle machine that is not on offer any more.
-    pub(super) fn grant(&mut self, now: Instant, id: MachineId, options: LeaseOptions) -> Grant<M> {
+    /// Leases a machine that is idle and not on offer any more, or one that came back.
+    pub(super) fn grant(
+        &mut self,
+        now: Instant,
+        id: MachineId,
+        options: LeaseOptions,
+        reclaimed: bool,
+    ) -> Grant<M> {
         let number = self.new_number();
         let next_probe = now + self.pause();
         let time = options.time.unwrap_or(self.config.lease_time);
@@ -80,12 +86,13 @@ impl<M: Handle, W> Core<M, W> {
             time,
             expires: after(now, time),
             holder: options.holder,
+            reclaimed,
         };
         self.set(now, id, State::Leased(leased));
         let slot = self
             .machines
             .get_mut(&id)
-            .expect("only idle ones are granted");
+            .expect("only those that are here are granted");
         slot.leases += 1;
         slot.next_probe = next_probe;
         let record = self.records.get(&identity(&slot.machine));

@@ -43,6 +43,7 @@ impl<M: Handle, W> Core<M, W> {
         let mut holder = String::new();
         let state = match &slot.state {
             State::Checking => MachineState::Checking,
+            State::Held { .. } => MachineState::Held,
             State::Idle(_) => MachineState::Idle,
             State::Leased(leased) => {
                 holder.clone_from(&leased.holder);

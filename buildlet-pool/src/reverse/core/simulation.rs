@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::task::Waker;
 use std::time::Duration;
 
+use buildlet_proto::types::ext::KeptName;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::Core;
-use super::state::{Effects, Grant, Handle, Plan};
+use super::state::{Effects, Found, Grant, Handle, Plan};
 use crate::reverse::config::{HostPolicy, Reuse, ReverseConfig};
 use crate::{
     HostType, LeaseOptions, Machine, MachineId, MachineState, OfferEvent, PoolStatus, Verdict,
@@ -29,11 +30,16 @@ enum Step {
         kind: u8,
         name: u8,
     },
+    /// Somebody claims what a machine may come back with.
+    Claim(u8),
+    Unclaim(u8),
     Disconnect(u8),
     /// A machine's task does what is planned, and it works or not.
     Work {
         machine: u8,
         works: bool,
+        /// If it is asked who it is: what it came back with.
+        kept: Option<u8>,
     },
     Wait {
         kind: u8,
@@ -64,12 +70,15 @@ fn step() -> impl Strategy<Value = Step> {
     let n = any::<u8>;
     prop_oneof![
         4 => (0..2_u8, 0..6_u8).prop_map(|(kind, name)| Step::Join { kind, name }),
+        3 => (0..4_u8).prop_map(Step::Claim),
+        1 => n().prop_map(Step::Unclaim),
         1 => n().prop_map(Step::Disconnect),
-        12 => (n(), prop::bool::weighted(0.9)).prop_map(|(machine, works)| Step::Work { machine, works }),
+        12 => (n(), prop::bool::weighted(0.9), prop::option::weighted(0.3, 0..4_u8))
+            .prop_map(|(machine, works, kept)| Step::Work { machine, works, kept }),
         4 => (0..2_u8).prop_map(|kind| Step::Wait { kind }),
         1 => n().prop_map(Step::GiveUp),
         4 => n().prop_map(Step::Lease),
-        5 => (n(), 0..3_u8).prop_map(|(lease, verdict)| Step::End { lease, verdict }),
+        5 => (n(), 0..4_u8).prop_map(|(lease, verdict)| Step::End { lease, verdict }),
         1 => n().prop_map(Step::Return),
         1 => n().prop_map(Step::Broken),
         1 => n().prop_map(Step::Renew),
@@ -86,6 +95,8 @@ struct World {
     machines: Vec<MachineId>,
     /// Requests that wait, by the number the core knows them by, in the order in which they came.
     waiting: Vec<(u64, HostType, u64)>,
+    /// Claims, by name: number and request.
+    claims: HashMap<KeptName, (u64, u64)>,
     leases: Vec<Grant<Task>>,
     follower: u64,
     /// What the follower takes to be on offer.
@@ -107,6 +118,7 @@ impl World {
             now: Instant::now(),
             machines: Vec::new(),
             waiting: Vec::new(),
+            claims: HashMap::new(),
             leases: Vec::new(),
             follower,
             offered: HashSet::new(),
@@ -132,9 +144,13 @@ impl World {
                     self.gone(id, Some("its power failed"), &mut fx);
                 }
             }
-            Step::Work { machine, works } => {
+            Step::Work {
+                machine,
+                works,
+                kept,
+            } => {
                 if let Some(id) = choose(&self.machines, machine) {
-                    self.work(id, works, &mut fx);
+                    self.work(id, works, kept, &mut fx);
                 }
             }
             Step::Wait { kind } => {
@@ -143,6 +159,26 @@ impl World {
                 let options = LeaseOptions::default();
                 if let Ok(number) = self.core.wait(now, &kind, options, request, &mut fx) {
                     self.waiting.push((number, kind, request));
+                }
+            }
+            Step::Claim(name) => {
+                self.last_request += 1;
+                let (request, name) = (self.last_request, kept_name(name));
+                let options = LeaseOptions::default();
+                let claimed = self.core.claim(now, name, options, request, &mut fx);
+                if let Ok(number) = claimed {
+                    self.claims.insert(name, (number, request));
+                    // The one before it is told so.
+                    fx.refused.clear();
+                }
+            }
+            Step::Unclaim(which) => {
+                let claims = self.claims.iter().map(|(name, one)| (*name, *one));
+                let mut claims: Vec<_> = claims.collect();
+                claims.sort_unstable();
+                if let Some((name, (number, request))) = choose(&claims, which) {
+                    assert_eq!(self.core.unclaim(name, number), Some(request));
+                    self.claims.remove(&name);
                 }
             }
             Step::GiveUp(which) => {
@@ -165,6 +201,7 @@ impl World {
                 let verdict = match verdict {
                     0 => Verdict::Healthy,
                     1 => Verdict::Suspect("no disk".to_owned()),
+                    2 => Verdict::Unfinished,
                     _ => Verdict::Unknown,
                 };
                 self.end(lease, Some(verdict), &mut fx);
@@ -218,10 +255,17 @@ impl World {
         }
     }
 
-    fn work(&mut self, id: MachineId, works: bool, fx: &mut Effects<Task, u64>) {
+    fn work(&mut self, id: MachineId, works: bool, kept: Option<u8>, fx: &mut Effects<Task, u64>) {
         let why = || "it does not work".to_owned();
         match self.core.plan(self.now, id, fx) {
-            Plan::Check if works => self.core.checked(self.now, id, true, fx),
+            Plan::Check if works => {
+                let found = Found {
+                    kills_all: true,
+                    keeps: true,
+                    kept: kept.into_iter().map(kept_name).collect(),
+                };
+                self.core.checked(self.now, id, found, fx);
+            }
             Plan::Clean if works => self.core.cleaned(self.now, id, fx),
             Plan::Probe if works => self.core.answered(self.now, id),
             Plan::Check | Plan::Clean | Plan::Probe => self.core.unfit(self.now, id, why(), fx),
@@ -240,6 +284,12 @@ impl World {
 
     fn carry_out(&mut self, fx: Effects<Task, u64>) {
         for (request, grant) in fx.grants {
+            let claim = self.claims.iter().find(|(_, one)| one.1 == request);
+            if let Some(name) = claim.map(|(name, _)| *name) {
+                self.claims.remove(&name);
+                self.leases.push(grant);
+                continue;
+            }
             let at = self.waiting.iter().position(|waiting| waiting.2 == request);
             let (_, kind, _) = self.waiting.remove(at.expect("it waits"));
             assert_eq!(grant.machine.host_type, kind);
@@ -314,6 +364,10 @@ impl World {
     }
 }
 
+fn kept_name(name: u8) -> KeptName {
+    format!("{name:016x}").parse().unwrap()
+}
+
 fn kind_name(kind: u8) -> HostType {
     format!("kind-{kind}").into()
 }
@@ -341,7 +395,7 @@ proptest! {
             world.now += Duration::from_secs(4000);
             for id in world.machines.clone() {
                 world.core.set_drained(world.now, id, false, &mut fx);
-                world.work(id, true, &mut fx);
+                world.work(id, true, None, &mut fx);
             }
         }
         let left_over = fx.grants.len();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use buildlet_proto::types::ext::KeptName;
 use tokio::time::Instant;
 
 use super::super::config::ReverseConfig;
@@ -26,6 +27,8 @@ pub(in crate::reverse) struct Core<M, W> {
     pub(super) metrics: Metrics,
     pub(super) leases: usize,
     pub(super) waiting: usize,
+    /// Who waits for machines that come back, by what they come with.
+    pub(super) claims: HashMap<KeptName, Claim<W>>,
     /// Numbers machines, leases, requests and offers.
     pub(super) last_number: u64,
     pub(super) random: u64,
@@ -94,6 +97,11 @@ pub(super) struct Slot<M> {
 #[derive(Debug)]
 pub(super) enum State {
     Checking,
+    /// It came back with commands of these names, which nobody has claimed yet.
+    Held {
+        names: Vec<KeptName>,
+        until: Instant,
+    },
     /// The place in its kind's queue, if it is on offer.
     Idle(Option<u64>),
     Leased(Leased),
@@ -112,6 +120,26 @@ pub(super) struct Leased {
     pub(super) time: Duration,
     pub(super) expires: Instant,
     pub(super) holder: String,
+    /// It has commands of an earlier stay.
+    pub(super) reclaimed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Claim<W> {
+    pub(super) number: u64,
+    pub(super) waiter: W,
+    pub(super) options: LeaseOptions,
+}
+
+/// What was found out about a machine that came.
+#[derive(Debug)]
+pub(in crate::reverse) struct Found {
+    /// Its buildlet kills all that a command started.
+    pub(in crate::reverse) kills_all: bool,
+    /// Its commands may outlive its stay.
+    pub(in crate::reverse) keeps: bool,
+    /// It has such commands; and was not cleaned therefore.
+    pub(in crate::reverse) kept: Vec<KeptName>,
 }
 
 /// The machines and requests of a type.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use buildlet_proto::client::{Archive, BuildletClient as _, Content, HttpClient, Running};
 use buildlet_proto::types::ExecRequest;
+use buildlet_proto::types::ext::{Resume, ResumeKey};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
@@ -65,6 +66,36 @@ async fn a_coordinator_that_dies_during_a_command_finds_the_worker_back_and_the_
     let client = coordinator.client().await;
     until("all are killed", || !pids.iter().any(|pid| is_alive(*pid)));
     client.status().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_to_outlive_its_coordinator_is_found_again_and_ends_when_its_worker_halts()
+ {
+    let mut coordinator = Coordinator::start().await;
+    let workdir = tempfile::tempdir().unwrap();
+    let (_worker, client) = worker(&mut coordinator, workdir.path()).await;
+    let key = ResumeKey::from_bytes([5; 24]);
+    let script = format!("echo before; {LEAVES_TRACES}");
+    let request = ExecRequest::new("sh").args(["-c", &script]).dir(".");
+    let resume = Resume::new(key.clone(), 0).grace(PATIENCE);
+    let request = request.system_level(true).resumable(resume);
+    let running = client.start(request).await.unwrap();
+    let pids = pids(workdir.path());
+    drop((running, client));
+    let mut coordinator = coordinator.restart().await;
+    let client = coordinator.client().await;
+    let mut running = client.attach(&key, 0, 3).await.expect("it goes on");
+    let more = timeout(PATIENCE, running.next_output()).await;
+    assert_eq!(more.unwrap().unwrap().unwrap(), "ore\n");
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    assert!(client.status().await.unwrap().kept()[0].running);
+
+    // To halt ends what is kept as well; then the worker begins anew.
+    drop(running);
+    client.close().await;
+    until("all are killed", || !pids.iter().any(|pid| is_alive(*pid)));
+    let client = coordinator.client().await;
+    assert!(client.status().await.unwrap().kept().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

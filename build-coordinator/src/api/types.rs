@@ -145,6 +145,9 @@ pub struct Attempt {
     pub machine: Option<String>,
     /// When it began.
     pub started: Timestamp,
+    /// Until when its machine is waited for, while that is lost and may come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited_until: Option<Timestamp>,
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,

@@ -92,7 +92,7 @@ impl Coordinator {
             live_logs: path,
         };
         let shared = Arc::new(Shared::new(config, made, orders));
-        let waiting = recover(&shared).await?;
+        let left = recover(&shared).await?;
         for (number, pool) in shared.pools.iter().enumerate() {
             shared
                 .tasks
@@ -100,7 +100,7 @@ impl Coordinator {
         }
         shared
             .tasks
-            .spawn(Engine::new(shared.clone()).run(waiting, orders_in, offers_in));
+            .spawn(Engine::new(shared.clone()).run(left, orders_in, offers_in));
         shared.tasks.spawn(find_work(shared.clone()));
         if let Some(courier) = parts.courier {
             let shared = shared.clone();
@@ -335,7 +335,8 @@ impl Coordinator {
     }
 
     /// Ends everything that runs now, to be tried again by the next run, and waits until that is noted. Then the store is
-    /// closed.
+    /// closed. What runs on a machine that [keeps commands](buildlet_pool::Machine::keeps_commands) goes on instead, and the next run
+    /// takes it up, if it starts soon enough.
     ///
     /// # Cancel safety
     ///
@@ -387,6 +388,9 @@ async fn follow(
             event = changes.next() => event,
         };
         let Some(event) = event else { return };
+        if let OfferEvent::Offered(machine) = &event {
+            shared.machine_offered(machine.host_type.as_str(), &machine.host_name);
+        }
         match &event {
             OfferEvent::Offered(machine) if !known.contains_key(&machine.id) => {
                 known.insert(machine.id, machine.clone());

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::machines::Machines;
+use super::recovery::Left;
+use super::returning::Returning;
 use super::shared::Shared;
 use super::task::{Done, Task};
 use super::{CommandError, work};
@@ -75,6 +77,8 @@ struct Entry {
     stop: Option<Stop>,
     /// Its end was asked for: as what, and by whom.
     cancel: Option<(Cause, String)>,
+    /// An earlier run began it, and the scheduler does not know of it.
+    taken_up: bool,
 }
 
 impl Engine {
@@ -95,10 +99,14 @@ impl Engine {
     /// Runs until nothing new is to begin and everything that ran has ended.
     pub(super) async fn run(
         mut self,
-        waiting: Vec<(Build, Option<Timestamp>)>,
+        left: Left,
         mut orders: mpsc::Receiver<Order>,
         mut offers: mpsc::Receiver<Offer>,
     ) {
+        let Left { waiting, returning } = left;
+        for (returning, committed) in returning {
+            self.take_up(returning, committed);
+        }
         self.apply_config(&self.shared.config()).await;
         self.learn(&waiting).await;
         for (build, committed) in waiting {
@@ -190,7 +198,8 @@ impl Engine {
         for builder in config.builders() {
             if builder.max_at_once > 0 {
                 self.limited.push(builder.name.clone());
-                let max = Some(builder.max_at_once);
+                let taken_up = self.taken_up(Some(&builder.name));
+                let max = Some(builder.max_at_once.saturating_sub(taken_up));
                 self.handle(Event::BuilderLimit {
                     builder: builder.name.as_str().into(),
                     max,
@@ -206,9 +215,41 @@ impl Engine {
         self.handle(Event::QuotaChanged {
             quota,
             limit,
-            untracked: 0,
+            untracked: self.taken_up(None),
         })
         .await;
+    }
+
+    /// How many builds run that an earlier run of the coordinator began, and the scheduler does not know of.
+    fn taken_up(&self, builder: Option<&str>) -> u32 {
+        let all = self.builds.values().filter(|entry| entry.taken_up);
+        let these = all.filter(|entry| builder.is_none_or(|name| entry.build.key.builder == name));
+        u32::try_from(these.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Goes on with an attempt of an earlier run.
+    fn take_up(&mut self, returning: Returning, committed: Option<Timestamp>) {
+        let build = returning.build().clone();
+        let (id, stop) = (build.id, Stop::default());
+        let config = self.shared.config();
+        let builder = work::builder(&config, &build);
+        let entry = Entry {
+            key: builder.and_then(|builder| work::key(builder, &build)),
+            build: build.clone(),
+            committed,
+            stop: Some(stop.clone()),
+            cancel: None,
+            taken_up: true,
+        };
+        self.builds.insert(id, entry);
+        let task = Task {
+            shared: self.shared.clone(),
+            build,
+            stop,
+        };
+        let going_on = async move { (id, task.go_on(returning).await) };
+        let handle = self.attempts.spawn(going_on);
+        self.tasks.insert(handle.id(), id);
     }
 
     /// Tells the scheduler how long builds took, for its estimates.
@@ -267,6 +308,7 @@ impl Engine {
                 key,
                 stop: None,
                 cancel: None,
+                taken_up: false,
             },
         );
         if let Err(error) = self.try_handle(Event::WorkAdded(added)).await {
@@ -443,6 +485,10 @@ impl Engine {
             return;
         };
         entry.stop = None;
+        if entry.taken_up {
+            self.apply_config(&self.shared.config()).await;
+        }
+        let taken_up = entry.taken_up;
         match done {
             Done::NotStarted => match entry.cancel.take() {
                 Some((cause, by)) => {
@@ -458,24 +504,25 @@ impl Engine {
                     self.handle(Event::AssignmentFailed(work::id(id))).await;
                 }
             },
+            Done::Left => self.finished(id, taken_up, None).await,
             Done::Ended(build, took) => {
-                self.handle(Event::WorkFinished {
-                    work: work::id(id),
-                    took,
-                })
-                .await;
+                self.finished(id, taken_up, took).await;
                 if build.cause().is_none() {
                     self.add(*build, entry.committed).await;
                 }
             }
             Done::Unknown => {
-                self.handle(Event::WorkFinished {
-                    work: work::id(id),
-                    took: None,
-                })
-                .await;
+                self.finished(id, taken_up, None).await;
                 self.look_up(id, entry.committed).await;
             }
+        }
+    }
+
+    /// Tells the scheduler that a build runs no more, if it knows of it.
+    async fn finished(&mut self, id: BuildId, taken_up: bool, took: Option<Duration>) {
+        if !taken_up {
+            let work = work::id(id);
+            self.handle(Event::WorkFinished { work, took }).await;
         }
     }
 
@@ -550,11 +597,10 @@ impl Engine {
         let task = Task {
             shared: self.shared.clone(),
             build: entry.build.clone(),
-            pool,
-            machine,
             stop,
         };
-        let handle = self.attempts.spawn(async move { (id, task.run().await) });
+        let running = async move { (id, task.run(pool, machine).await) };
+        let handle = self.attempts.spawn(running);
         self.tasks.insert(handle.id(), id);
     }
 

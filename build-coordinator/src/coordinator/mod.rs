@@ -46,6 +46,12 @@
 //! with what there is of their logs, before anything is started; their builds are tried again. Their commands had ended:
 //! a buildlet kills a command whose connection closes, and what a killed coordinator had open is closed by its system.
 //!
+//! Unless their machine [keeps commands](buildlet_pool::Machine::keeps_commands), and a step had begun. Then the attempt waits for that
+//! machine, for the time that the configuration gives (`machine_return`, a minute if nothing is said), and goes on where it was: the log at the very byte
+//! where it stopped, then the other steps. So it is when the connection to a machine is lost while the coordinator runs, and when
+//! the coordinator is [stopped](Coordinator::stop). A command goes on alone for five sixths of that time, so that it is dead
+//! when its build is tried again elsewhere, as long as its machine notices the loss within the last sixth after the coordinator does. What an attempt that waits would have used counts as used.
+//!
 //! # Limits
 //!
 //! 200,000 builds that wait or run ([`build_scheduler::Config::max_waiting`]); 256 commands on their way, beyond which
@@ -61,6 +67,7 @@ mod error;
 mod finder;
 mod machines;
 mod recovery;
+mod returning;
 mod shared;
 mod stage;
 mod task;

@@ -1,29 +1,44 @@
+use super::returning::Returning;
 use super::shared::{Shared, remove};
 use super::task::{next, note_end};
 use crate::model::{AttemptId, Build, Cause, Timestamp};
 use crate::store::StoreError;
 
-/// Ends the attempts that earlier runs of a coordinator left, and gives all builds that wait then, oldest first, with
-/// when their commits were made.
-pub(super) async fn recover(
-    shared: &Shared,
-) -> Result<Vec<(Build, Option<Timestamp>)>, StoreError> {
-    let mut waiting = Vec::new();
+/// What earlier runs of a coordinator left, with when the commits were made.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Builds that wait, oldest first.
+    pub(super) waiting: Vec<(Build, Option<Timestamp>)>,
+    /// Builds whose machine may come back with what it runs.
+    pub(super) returning: Vec<(Returning, Option<Timestamp>)>,
+}
+
+/// Ends the attempts that earlier runs of a coordinator left, except those whose machine may come back with them.
+pub(super) async fn recover(shared: &Shared) -> Result<Left, StoreError> {
+    let mut left = Left::default();
     for build in shared.store.unfinished().await? {
-        let build = match build.running_attempt() {
-            None => build,
-            Some(attempt) => close(shared, &build, attempt).await?,
+        let (build, returning) = match build.running_attempt() {
+            None => (build, None),
+            Some(attempt) => match Returning::find(shared, &build, attempt).await? {
+                Some(returning) => (build, Some(returning)),
+                None => (close(shared, &build, attempt).await?, None),
+            },
         };
-        if build.cause().is_none() {
-            let commit = shared
-                .store
-                .commit(&build.key.repository, &build.key.revision)
-                .await?;
-            waiting.push((build, commit.map(|commit| commit.committed)));
+        if build.cause().is_some() {
+            continue;
+        }
+        let commit = shared
+            .store
+            .commit(&build.key.repository, &build.key.revision)
+            .await?;
+        let committed = commit.map(|commit| commit.committed);
+        match returning {
+            Some(returning) => left.returning.push((returning, committed)),
+            None => left.waiting.push((build, committed)),
         }
     }
     tidy(shared).await;
-    Ok(waiting)
+    Ok(left)
 }
 
 /// Ends an attempt of an earlier run, with what there is of its log.
@@ -70,13 +85,15 @@ async fn tidy(shared: &Shared) {
                 .attempts
                 .iter()
                 .find(|known| known.id == attempt)
-                .map(|known| known.log.is_some()),
+                .map(|known| (known.log.is_some(), known.is_running())),
             Ok(None) => None,
             Err(_) => return,
         };
         let done = match stored {
-            Some(false) => keep(shared, attempt).await,
-            Some(true) | None => true,
+            // It is gone on with.
+            Some((_, true)) => false,
+            Some((false, false)) => keep(shared, attempt).await,
+            Some((true, false)) | None => true,
         };
         if done {
             remove(&entry.path()).await;

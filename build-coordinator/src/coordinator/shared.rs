@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) limit: OutputLimit,
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) orders: mpsc::Sender<Order>,
+    /// Who waits for which machine to come back with what it runs, by host type and name: fires when it has come without.
+    awaited: Mutex<HashMap<(String, String), CancellationToken>>,
     /// Logs of attempts that run, and of those whose logs are being stored.
     pub(super) live: Mutex<HashMap<AttemptId, LiveLog>>,
     repositories: tokio::sync::Mutex<HashMap<String, Repository>>,
@@ -61,6 +63,7 @@ impl Shared {
             limit: OutputLimit::default(),
             config: watch::Sender::new(Arc::new(config)),
             orders,
+            awaited: Mutex::default(),
             live: Mutex::default(),
             repositories: tokio::sync::Mutex::default(),
             closing: CancellationToken::new(),
@@ -69,6 +72,36 @@ impl Shared {
             messages: Notify::new(),
             look: Notify::new(),
         }
+    }
+
+    /// How long a machine that is lost is waited for.
+    pub(super) fn return_limit(&self) -> Duration {
+        self.config().environment().machine_return
+    }
+
+    /// Fires when a machine is on offer, which then came back without what it ran.
+    pub(super) fn await_machine(&self, host_type: &str, name: &str) -> CancellationToken {
+        let machine = (host_type.to_owned(), name.to_owned());
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody waits for one that has fired, or is held here alone.
+        awaited.retain(|_, token| !token.is_cancelled());
+        awaited.entry(machine).or_default().clone()
+    }
+
+    /// A machine is on offer.
+    pub(super) fn machine_offered(&self, host_type: &str, name: &str) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !awaited.is_empty()
+            && let Some(token) = awaited.remove(&(host_type.to_owned(), name.to_owned()))
+        {
+            token.cancel();
+        }
+    }
+
+    /// How long commands go on when their machine is lost: less than it is waited for, so that they are dead when their
+    /// build is tried again elsewhere.
+    pub(super) fn grace(&self) -> Duration {
+        self.return_limit() * 5 / 6
     }
 
     pub(super) fn config(&self) -> Arc<Config> {

@@ -6,13 +6,14 @@ use buildlet_pool::{Lease, LeaseOptions, Machine, Verdict};
 use dashboard_config::Retry;
 use tokio::time::timeout;
 
+use super::returning::{Back, Owned};
 use super::shared::Shared;
 use super::stage::RealStage;
 use crate::model::{
     AfterAttempt, AttemptId, Build, BuildId, Cause, Change, NewDelivery, StoredLog, Timestamp,
 };
 use crate::notify;
-use crate::run::{Attempt, Ending, LiveLog, Plan, Stop, after_attempt};
+use crate::run::{Attempt, Ending, Leg, LiveLog, Plan, Stop, after_attempt};
 use crate::store::StoreError;
 
 /// How long taking an offered machine may take: it needs nobody else.
@@ -29,19 +30,20 @@ pub(super) enum Done {
     Ended(Box<Build>, Option<Duration>),
     /// It is not known here any more what the build is: the store failed, or has another opinion.
     Unknown,
+    /// It goes on without this run of the coordinator, and the next takes it up.
+    Left,
 }
 
 /// A build that is to run on a machine.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) build: Build,
-    pub(super) pool: usize,
-    pub(super) machine: Arc<Machine>,
     pub(super) stop: Stop,
 }
 
 impl Task {
-    pub(super) async fn run(self) -> Done {
+    /// Runs it on a machine that is on offer.
+    pub(super) async fn run(self, pool: usize, machine: Arc<Machine>) -> Done {
         let shared = &self.shared;
         let Some(plan) = Plan::new(&shared.config(), &self.build) else {
             let message = "its builder is not configured any more, or has no steps".to_owned();
@@ -58,14 +60,12 @@ impl Task {
                 Err(_) => Done::Unknown,
             };
         };
-        let options = LeaseOptions::default()
-            .time(plan.timeout + LEASE_MARGIN)
-            .holder(format!("build {}", self.build.id));
-        let taking = shared.pools[self.pool].lease(self.machine.id, options);
+        let options = self.options(plan.timeout);
+        let taking = shared.pools[pool].lease(machine.id, options);
         let lease = match timeout(LEASE_LIMIT, taking).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(error)) => {
-                tracing::debug!(machine = %self.machine.host_name, %error, "an offered machine was not to be had");
+                tracing::debug!(machine = %machine.host_name, %error, "an offered machine was not to be had");
                 return Done::NotStarted;
             }
             Err(_) => return Done::NotStarted,
@@ -73,7 +73,7 @@ impl Task {
         let id = self.build.id.attempt(self.build.attempts + 1);
         let started = Change::AttemptStarted {
             attempt: id.number,
-            machine: self.machine.host_name.to_string(),
+            machine: machine.host_name.to_string(),
             owner: shared.store.instance().to_owned(),
         };
         let begun = Timestamp::now();
@@ -92,14 +92,19 @@ impl Task {
                 return Done::NotStarted;
             }
         }
-        tracing::info!(build = %id.build, attempt = id.number, machine = %self.machine.host_name, "begins");
+        tracing::info!(build = %id.build, attempt = id.number, machine = %machine.host_name, "begins");
         let retry = plan.retry.clone();
-        let ending = self.attempt(id, plan, lease).await;
-        let took = Timestamp::now().since(begun);
-        self.end(id, &retry, ending, took).await
+        let ending = self.begin(id, plan, lease).await;
+        self.close(id, &retry, ending, begun).await
     }
 
-    async fn attempt(&self, id: AttemptId, plan: Plan, lease: Lease) -> Ending {
+    pub(super) fn options(&self, timeout: Duration) -> LeaseOptions {
+        LeaseOptions::default()
+            .time(timeout + LEASE_MARGIN)
+            .holder(format!("build {}", self.build.id))
+    }
+
+    async fn begin(&self, id: AttemptId, plan: Plan, lease: Lease) -> Option<Ending> {
         let shared = &self.shared;
         let dir = shared.live_logs.clone();
         let made = tokio::task::spawn_blocking(move || LiveLog::create(&dir, id)).await;
@@ -107,11 +112,39 @@ impl Task {
             Ok(log) => log,
             Err(error) => {
                 lease.release(Verdict::Healthy);
-                return Ending::coordinator_lost(format!(
+                return Some(Ending::coordinator_lost(format!(
                     "cannot make a file for the log: {error}"
-                ));
+                )));
             }
         };
+        let timeout = plan.timeout;
+        let mut attempt = Attempt::new(id, plan, log.clone());
+        let key = self.new_key(id, &lease).await;
+        if let Some(key) = &key {
+            attempt = attempt.resumable(key.clone(), shared.grace());
+        }
+        let owned = Owned {
+            id,
+            attempt,
+            log,
+            key,
+            timeout,
+            stored: 0,
+        };
+        self.drive(owned, lease).await
+    }
+
+    /// Runs an attempt to its end, over all stays of its machine; `None` if it goes on without this run.
+    pub(super) async fn drive(&self, owned: Owned, lease: Lease) -> Option<Ending> {
+        let shared = &self.shared;
+        let Owned {
+            id,
+            attempt,
+            log,
+            key,
+            timeout,
+            stored,
+        } = owned;
         shared
             .live
             .lock()
@@ -120,14 +153,67 @@ impl Task {
         let stage = RealStage {
             shared: shared.clone(),
             build: id.build,
-            kept: AtomicU32::new(0),
+            kept: AtomicU32::new(stored),
         };
-        let attempt = Attempt::new(id, plan, log.clone()).output_limit(shared.limit);
-        let ending = attempt.run(&lease, &stage, &self.stop).await;
-        // The machine has done its part, whatever is still to be written here.
-        lease.release(ending.verdict.clone());
+        let mut attempt = attempt.output_limit(shared.limit);
+        let mut lease = lease;
+        let ending = loop {
+            let lost = match attempt.proceed(&lease, &stage, &self.stop).await {
+                Leg::Ended(ending) => {
+                    // The machine has done its part, whatever is still to be written here.
+                    lease.release(ending.verdict.clone());
+                    break Some(ending);
+                }
+                Leg::Left => {
+                    lease.release(Verdict::Unfinished);
+                    break None;
+                }
+                Leg::Lost(lost) => lost,
+            };
+            let machine = lease.machine().host_name.clone();
+            lease.release(Verdict::Unknown);
+            // Only one with a key stops in between.
+            let Some(key) = &key else {
+                break Some(attempt.give_up(Cause::LostBuildlet, lost.to_string()).await);
+            };
+            match self
+                .wait(id, key, timeout, &machine, &lost.to_string())
+                .await
+            {
+                Back::Here(back) => lease = back,
+                Back::Left => break None,
+                Back::Stopped(cause, message) => {
+                    break Some(attempt.give_up(cause, message).await);
+                }
+                Back::Gone(why) => {
+                    let message = format!("{lost}; {why}");
+                    break Some(attempt.give_up(Cause::LostBuildlet, message).await);
+                }
+            }
+        };
         log.close();
         ending
+    }
+
+    /// Notes how an attempt that began then has ended, unless it has not.
+    pub(super) async fn close(
+        &self,
+        id: AttemptId,
+        retry: &Retry,
+        ending: Option<Ending>,
+        begun: Timestamp,
+    ) -> Done {
+        let took = Timestamp::now().since(begun);
+        match ending {
+            Some(ending) => self.end(id, retry, ending, took).await,
+            None => {
+                let shared = &self.shared;
+                tracing::info!(build = %id.build, attempt = id.number, "goes on without this coordinator");
+                let mut live = shared.live.lock().unwrap_or_else(PoisonError::into_inner);
+                live.remove(&id);
+                Done::Left
+            }
+        }
     }
 
     /// Notes how an attempt ended.

@@ -17,6 +17,9 @@ pub struct Attempt {
     pub started: Timestamp,
     /// How it ended; `None` while it runs.
     pub end: Option<AttemptEnd>,
+    /// Its machine is lost, or the coordinator was started again, and until then the machine may come back with what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<Timestamp>,
     /// Its steps in order, as far as they have begun.
     pub steps: Vec<Step>,
     /// Where its whole log is kept.

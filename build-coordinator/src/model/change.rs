@@ -18,7 +18,16 @@ pub enum Change {
         /// Which run of a coordinator works on it.
         owner: String,
     },
-    /// Another run of a coordinator took the attempt up, whose buildlet had gone on.
+    /// The connection to the attempt's machine is lost, or the coordinator was started again; the machine may go on, and come back.
+    MachineAwaited {
+        /// The running attempt.
+        attempt: u32,
+        /// Then it is waited for no longer.
+        until: Timestamp,
+        /// Why, for people.
+        message: String,
+    },
+    /// The machine of the attempt came back with what it ran, and a run of a coordinator, perhaps another one, took that up.
     AttemptAdopted {
         /// The running attempt.
         attempt: u32,
@@ -120,6 +129,7 @@ impl Change {
         match self {
             Self::Created(_) => "created",
             Self::AttemptStarted { .. } => "attempt_started",
+            Self::MachineAwaited { .. } => "machine_awaited",
             Self::AttemptAdopted { .. } => "attempt_adopted",
             Self::StepStarted { .. } => "step_started",
             Self::StepEnded { .. } => "step_ended",
@@ -137,6 +147,7 @@ impl Change {
     pub fn attempt(&self) -> Option<u32> {
         match self {
             Self::AttemptStarted { attempt, .. }
+            | Self::MachineAwaited { attempt, .. }
             | Self::AttemptAdopted { attempt, .. }
             | Self::StepStarted { attempt, .. }
             | Self::StepEnded { attempt, .. }
@@ -166,7 +177,8 @@ impl Change {
             }
             Self::LogStored { log, .. } => clean(&mut log.blob, MAX_NAME),
             Self::CancelRequested { by, .. } | Self::Retried { by } => clean(by, MAX_MESSAGE),
-            Self::StepEnded { message, .. }
+            Self::MachineAwaited { message, .. }
+            | Self::StepEnded { message, .. }
             | Self::AttemptEnded { message, .. }
             | Self::Closed { message, .. } => clean(message, MAX_MESSAGE),
         }
@@ -193,6 +205,11 @@ mod tests {
     fn a_change_says_its_kind_as_json_does() {
         for change in [
             Change::Retried { by: "me".into() },
+            Change::MachineAwaited {
+                attempt: 1,
+                until: Timestamp::from_micros(5),
+                message: "reset".into(),
+            },
             Change::AttemptEnded {
                 attempt: 3,
                 cause: Cause::Network,

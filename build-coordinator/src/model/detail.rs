@@ -127,7 +127,7 @@ impl BuildDetail {
     /// | change | happens to a build that is | which is then |
     /// |---|---|---|
     /// | `AttemptStarted`, of the next number | queued | running |
-    /// | `AttemptAdopted`, `StepStarted`, `StepEnded` of the running attempt | running | running |
+    /// | `MachineAwaited`, `AttemptAdopted`, `StepStarted`, `StepEnded` of the running attempt | running | running |
     /// | `CancelRequested`, once | running | running |
     /// | `AttemptEnded`, done | running | done |
     /// | `AttemptEnded`, to be tried again | running | queued; done if its end was asked for |
@@ -152,8 +152,14 @@ impl BuildDetail {
                 machine,
                 owner,
             } => self.start(at, *attempt, machine, owner),
+            Change::MachineAwaited { attempt, until, .. } => {
+                self.running(kind, *attempt)?.awaited = Some(*until);
+                Ok(())
+            }
             Change::AttemptAdopted { attempt, owner } => {
-                self.running(kind, *attempt)?.owner.clone_from(owner);
+                let attempt = self.running(kind, *attempt)?;
+                attempt.owner.clone_from(owner);
+                attempt.awaited = None;
                 Ok(())
             }
             Change::StepStarted {
@@ -291,6 +297,7 @@ impl BuildDetail {
             owner: owner.to_owned(),
             started: at,
             end: None,
+            awaited: None,
             steps: Vec::new(),
             log: None,
             artifacts: Vec::new(),
@@ -341,6 +348,7 @@ impl BuildDetail {
                 cause,
             });
         }
+        attempt.awaited = None;
         attempt.end = Some(AttemptEnd {
             at,
             cause,

@@ -51,19 +51,46 @@ impl LiveLog {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path)?;
-        let config = livelog::Config::default()
-            .unlimited()
-            .spill(Spill::in_dir(dir))
-            .time_index(Duration::from_millis(200));
-        let buffer = Buffer::with_config(config).map_err(io::Error::other)?;
-        Ok(Self {
+        Ok(Self::new(buffer(dir)?, file, path))
+    }
+
+    /// Goes on with the log of an attempt of an earlier run, of whose file the first `keep` bytes count. Reads them.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there, is shorter, or cannot be read or written.
+    pub fn reopen(dir: &Path, attempt: AttemptId, keep: u64) -> io::Result<Self> {
+        use std::io::Read as _; // not in the file, where logs are read by tokio's trait
+        let path = path(dir, attempt);
+        let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+        file.set_len(keep.min(file.metadata()?.len()))?;
+        let buffer = buffer(dir)?;
+        let mut chunk = vec![0; 64 << 10];
+        let mut left = keep;
+        while left > 0 {
+            let most = chunk
+                .len()
+                .min(usize::try_from(left).unwrap_or(chunk.len()));
+            match file.read(&mut chunk[..most])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => {
+                    buffer.append(&chunk[..read]);
+                    left -= read as u64;
+                }
+            }
+        }
+        Ok(Self::new(buffer, file, path))
+    }
+
+    fn new(buffer: Buffer, file: File, path: PathBuf) -> Self {
+        Self {
             buffer,
             journal: Arc::new(Mutex::new(Journal {
                 file: Some(file),
                 failed: None,
             })),
             path: path.into(),
-        })
+        }
     }
 
     /// Adds to it. Waits for the file system, on tokio's threads for that; a dropped call adds all of it or nothing.
@@ -123,6 +150,14 @@ impl LiveLog {
     }
 }
 
+fn buffer(dir: &Path) -> io::Result<Buffer> {
+    let config = livelog::Config::default()
+        .unlimited()
+        .spill(Spill::in_dir(dir))
+        .time_index(Duration::from_millis(200));
+    Buffer::with_config(config).map_err(io::Error::other)
+}
+
 /// Where the log of an attempt is kept while it runs.
 pub(crate) fn path(dir: &Path, attempt: AttemptId) -> PathBuf {
     dir.join(format!("{attempt}.log"))
@@ -149,5 +184,29 @@ mod tests {
         let mut text = String::new();
         log.reader_at(4).read_to_string(&mut text).await.unwrap();
         assert_eq!((text.as_str(), log.end(), log.dropped()), ("two\n", 8, 0));
+    }
+
+    #[tokio::test]
+    async fn a_log_goes_on_in_another_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = BuildId(7).attempt(2);
+        let log = LiveLog::create(dir.path(), attempt).unwrap();
+        let long = "0123456789".repeat(50_000);
+        log.write(long.clone()).await;
+        drop(log);
+        let log = LiveLog::reopen(dir.path(), attempt, 400_003).unwrap();
+        assert_eq!(log.end(), 400_003);
+        log.write("on").await;
+        log.close();
+        let mut text = String::new();
+        log.reader_at(0).read_to_string(&mut text).await.unwrap();
+        let expected = format!("{}on", &long[..400_003]);
+        assert!(text == expected);
+        assert!(fs::read_to_string(log.path()).unwrap() == expected);
+        assert_eq!(log.dropped(), 0);
+        assert!(
+            LiveLog::reopen(dir.path(), attempt, 1 << 20).is_err(),
+            "shorter"
+        );
     }
 }

@@ -187,6 +187,31 @@ fn standard_env(build: &Build, values: &Values<'_>) -> Vec<(&'static str, String
     all
 }
 
+/// A plan with these steps, which are TOML, of a builder `test`.
+#[cfg(test)]
+pub(crate) fn test_plan(steps: &str) -> Plan {
+    use crate::model::{BuildDetail, BuildId, BuildKey, NewBuild, Timestamp};
+    let text = format!(
+        "[repo.site]\nclone_url = '/site'\n[host.linux]\npool = 'process'\n\
+         [builder.test]\nhost_type = 'linux'\n{steps}\n"
+    );
+    let config = Config::parse("t", &text).unwrap_or_else(|error| panic!("{error}"));
+    let new = NewBuild {
+        key: BuildKey {
+            repository: "site".into(),
+            revision: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+            builder: "test".into(),
+            base: None,
+        },
+        branch: None,
+        host_type: "linux".into(),
+        purpose: Purpose::Head,
+        reason: String::new(),
+    };
+    let build = BuildDetail::new(BuildId(1), Timestamp::EPOCH, new).build;
+    Plan::new(&config, &build).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

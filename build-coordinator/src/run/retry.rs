@@ -64,6 +64,7 @@ mod tests {
                 cause,
                 message: String::new(),
             }),
+            awaited: None,
             steps: Vec::new(),
             log: None,
             artifacts: Vec::new(),

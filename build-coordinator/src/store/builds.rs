@@ -16,7 +16,8 @@ pub(crate) const BUILD: &str = "builds.id, builds.repository, builds.revision, b
 /// How many columns that are.
 pub(crate) const BUILD_COLUMNS: usize = 21;
 
-const ATTEMPT: &str = "build, number, machine, owner, started, ended, cause, message, log_blob, log_bytes, log_dropped";
+const ATTEMPT: &str = "build, number, machine, owner, started, ended, cause, message, log_blob, log_bytes, log_dropped, \
+    awaited";
 
 /// `SELECT` of builds, followed by `rest`.
 pub(crate) fn select_builds(rest: &str) -> Sql {
@@ -187,6 +188,7 @@ fn attempt_of(row: &Row) -> Result<Attempt, StoreError> {
         owner: row.text(3)?,
         started: row.time(4)?,
         end,
+        awaited: row.opt_time(11)?,
         steps: Vec::new(),
         log,
         artifacts: Vec::new(),
@@ -361,7 +363,7 @@ async fn save_attempt(session: &mut Session<'_>, attempt: &Attempt) -> Result<()
     let log = attempt.log.as_ref();
     let update = sql(
         "UPDATE attempts SET owner = $3, ended = $4, cause = $5, message = $6, log_blob = $7, log_bytes = $8, \
-         log_dropped = $9 WHERE build = $1 AND number = $2",
+         log_dropped = $9, awaited = $10 WHERE build = $1 AND number = $2",
     );
     let update = update
         .bind(attempt.id.build)
@@ -372,7 +374,8 @@ async fn save_attempt(session: &mut Session<'_>, attempt: &Attempt) -> Result<()
         .bind(end.map_or("", |end| end.message.as_str()))
         .bind(log.map(|log| log.blob.as_str()))
         .bind(log.map_or(0, |log| log.bytes))
-        .bind(log.map_or(0, |log| log.dropped));
+        .bind(log.map_or(0, |log| log.dropped))
+        .bind(attempt.awaited);
     session.run(update).await?;
     Ok(())
 }

@@ -113,11 +113,13 @@ impl Connection {
                     // What was promised is on the disk, not only in the system's memory.
                     .synchronous(SqliteSynchronous::Full);
                 let mut connection = options.connect().await.map_err(StoreError::from)?;
-                let script = include_str!("../../migrations/sqlite/0001_initial.sql");
-                migrator(script)
-                    .run_direct(None, &mut connection, false)
-                    .await
-                    .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
+                migrator([
+                    include_str!("../../migrations/sqlite/0001_initial.sql"),
+                    include_str!("../../migrations/sqlite/0002_resume.sql"),
+                ])
+                .run_direct(None, &mut connection, false)
+                .await
+                .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
                 Ok(Self::Sqlite(connection))
             }
             #[cfg(feature = "postgres")]
@@ -126,11 +128,13 @@ impl Connection {
                     .connect()
                     .await
                     .map_err(StoreError::from)?;
-                let script = include_str!("../../migrations/postgres/0001_initial.sql");
-                migrator(script)
-                    .run_direct(None, &mut connection, false)
-                    .await
-                    .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
+                migrator([
+                    include_str!("../../migrations/postgres/0001_initial.sql"),
+                    include_str!("../../migrations/postgres/0002_resume.sql"),
+                ])
+                .run_direct(None, &mut connection, false)
+                .await
+                .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
                 Ok(Self::Postgres(connection))
             }
         }
@@ -266,14 +270,16 @@ impl Session<'_> {
 
 /// The scripts are compiled in here and not by sqlx's macro, which would build both database drivers a second time, for
 /// the compiler.
-fn migrator(initial: &'static str) -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "initial".into(),
-        MigrationType::Simple,
-        initial.into_sql_str(),
-        false,
-    )])
+fn migrator(scripts: [&'static str; 2]) -> Migrator {
+    let named = (1..).zip(["initial", "resume"]).zip(scripts);
+    Migrator::with_migrations(
+        named
+            .map(|((version, name), script)| {
+                let script = script.into_sql_str();
+                Migration::new(version, name.into(), MigrationType::Simple, script, false)
+            })
+            .collect(),
+    )
 }
 
 fn sqlite_options(path: &std::path::Path) -> SqliteConnectOptions {

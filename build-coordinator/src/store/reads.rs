@@ -1,3 +1,4 @@
+use buildlet_proto::types::ext::ResumeKey;
 use serde::{Deserialize, Serialize};
 
 use super::builds::{
@@ -6,7 +7,9 @@ use super::builds::{
 use super::database::{Session, sql};
 use super::row::Row;
 use super::{Store, StoreError};
-use crate::model::{Build, BuildDetail, BuildId, BuildKey, Cause, Event, EventSeq, Revision};
+use crate::model::{
+    AttemptId, Build, BuildDetail, BuildId, BuildKey, Cause, Event, EventSeq, Revision,
+};
 
 /// Rows that one call gives at most.
 const MAX_ROWS: u32 = 1000;
@@ -132,6 +135,24 @@ impl Store {
     /// The database's.
     pub async fn detail(&self, id: BuildId) -> Result<Option<BuildDetail>, StoreError> {
         load_detail(&mut self.readers().snapshot().await?.session(), id).await
+    }
+
+    /// With what an attempt comes back to its commands, if it was [kept](Self::keep_resume_key).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn resume_key(&self, attempt: AttemptId) -> Result<Option<ResumeKey>, StoreError> {
+        let select = sql("SELECT resume FROM attempts WHERE build = $1 AND number = $2")
+            .bind(attempt.build)
+            .bind(attempt.number);
+        let mut snapshot = self.readers().snapshot().await?;
+        let row = snapshot.session().row(select).await?;
+        // Not with `corrupt`, which would show it.
+        let unreadable = |_| StoreError::Database("the key of an attempt is none".into());
+        let text = row.map(|row| row.opt_text(0)).transpose()?.flatten();
+        text.map(|text| text.parse().map_err(unreadable))
+            .transpose()
     }
 
     /// All builds that wait or run, oldest first: what a coordinator that starts has to go on with.

@@ -1,19 +1,20 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use buildlet_proto::types::ext::ResumeKey;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::builds::{find_build, insert_build, insert_event, load_detail, save_change};
 use super::config::Place;
-use super::database::{Connection, Readers};
+use super::database::{Connection, Readers, sql};
 use super::writer::{Known, Lease, Order, QUEUE, Tx, Write, Writer, order};
 use super::{OpenStoreError, StoreConfig, StoreError};
 use super::{deliveries, reads};
 use crate::model::{
-    Build, BuildDetail, BuildId, Change, Event, EventSeq, MAX_NAME, NewBuild, NewDelivery,
-    Timestamp,
+    AttemptId, Build, BuildDetail, BuildId, Change, Event, EventSeq, MAX_NAME, NewBuild,
+    NewDelivery, Timestamp,
 };
 
 /// A database of builds. A handle: clones are the same store.
@@ -225,6 +226,19 @@ impl Store {
         .await
     }
 
+    /// Keeps with what an attempt comes back to its commands. It is told to nobody but [`resume_key`](Self::resume_key).
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn keep_resume_key(
+        &self,
+        attempt: AttemptId,
+        key: ResumeKey,
+    ) -> Result<(), StoreError> {
+        self.write(KeepKey { attempt, key }).await
+    }
+
     /// Follows the events after `after` as they are stored; [`EventSeq::default`] for all.
     #[must_use]
     pub fn follow(&self, after: EventSeq) -> EventFeed {
@@ -318,6 +332,23 @@ impl Write for Enqueue {
             });
         }
         Ok(all)
+    }
+}
+
+struct KeepKey {
+    attempt: AttemptId,
+    key: ResumeKey,
+}
+
+impl Write for KeepKey {
+    type Answer = ();
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let update = sql("UPDATE attempts SET resume = $3 WHERE build = $1 AND number = $2")
+            .bind(self.attempt.build)
+            .bind(self.attempt.number)
+            .bind(self.key.to_text());
+        tx.session.run(update).await.map(drop)
     }
 }
 

@@ -201,6 +201,7 @@ mod tests {
             reason: None,
             machine: None,
             started: Timestamp::default(),
+            awaited_until: None,
             ended: None,
             steps: Vec::new(),
             spans: Vec::new(),

@@ -20,6 +20,9 @@ record! {
         pub max_builds: u32 = 0,
         /// How long a machine of a pool is kept at most.
         pub delete_timeout: Duration = Duration::from_secs(45 * 60),
+        /// How long a build waits for its machine to come back with what it runs, when the connection is lost or the coordinator was
+        /// started again; 0: not at all, it is tried again at once.
+        pub machine_return: Duration = Duration::from_secs(60),
         /// Branches that count as the newest version; patterns.
         pub main_branches: Vec<Glob> = globs(&["main", "master"]),
         /// Further branches that do.

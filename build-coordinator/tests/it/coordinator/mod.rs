@@ -3,6 +3,10 @@
 #[cfg(target_os = "linux")]
 mod chaos;
 mod commands;
+#[cfg(target_os = "linux")]
+mod fleet;
 mod messages;
 mod restart;
+#[cfg(target_os = "linux")]
+mod returning;
 pub(crate) mod support;

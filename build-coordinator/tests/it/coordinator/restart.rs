@@ -3,18 +3,11 @@ use std::time::Duration;
 
 use build_coordinator::model::{BuildState, Cause};
 
+#[cfg(target_os = "linux")]
+use super::fleet::process;
 use super::support::{FakePool, Place, builder, causes, gate, open_gate, pid};
 #[cfg(target_os = "linux")]
 use crate::run::gone;
-
-/// A runtime whose end is that of a process that is killed: no task gets to say anything.
-fn process() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-}
 
 #[cfg(target_os = "linux")]
 #[test]

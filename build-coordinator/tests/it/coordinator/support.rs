@@ -9,7 +9,7 @@ use build_coordinator::coordinator::{Coordinator, Parts};
 use build_coordinator::git::{Git, GitConfig};
 use build_coordinator::model::{BuildDetail, BuildId, Cause};
 use build_coordinator::notify::Courier;
-use build_coordinator::store::{BuildFilter, Store, StoreConfig};
+use build_coordinator::store::{BuildFilter, OpenStoreError, Store, StoreConfig};
 use buildlet_pool::{
     BuildletPool, GetBuildletError, Lease, LeaseControl, LeaseError, LeaseOptions, LeaseRequest,
     LostReason, Machine, MachineId, Metrics, OfferEvent, Offers, PoolStatus, Verdict,
@@ -20,7 +20,8 @@ use dashboard_config::Config;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, watch};
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// Only ever waited for in full if a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A pool of buildlets in this process, of one host type.
 pub(crate) struct FakePool {
@@ -173,6 +174,7 @@ impl BuildletPool for FakePool {
 pub(crate) struct Place {
     dir: tempfile::TempDir,
     builders: String,
+    machine_return: &'static str,
 }
 
 impl Place {
@@ -181,11 +183,18 @@ impl Place {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
             builders: builders.to_owned(),
+            machine_return: "30s",
         };
         std::fs::create_dir(place.repository()).unwrap();
         place.git(&["init", "--quiet", "--initial-branch=main"]);
         place.commit("1");
         place
+    }
+
+    /// How long builds wait for machines that are lost.
+    pub(crate) fn machine_return(mut self, time: &'static str) -> Self {
+        self.machine_return = time;
+        self
     }
 
     /// The same place with other builders.
@@ -238,7 +247,9 @@ impl Place {
 
     pub(crate) fn config(&self) -> Config {
         let text = format!(
-            "[repo.site]\nclone_url = '{}'\npoll = '1s'\nhistory = 100\n[host.linux]\npool = 'process'\n{}",
+            "[environment]\nmachine_return = '{}'\n[repo.site]\nclone_url = '{}'\npoll = '1s'\nhistory = 100\n\
+             [host.linux]\npool = 'process'\n{}",
+            self.machine_return,
             self.repository().display(),
             self.builders
         );
@@ -246,9 +257,16 @@ impl Place {
     }
 
     pub(crate) async fn store(&self) -> Store {
-        Store::open(StoreConfig::sqlite(self.path("coordinator.db")))
-            .await
-            .unwrap()
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            match Store::open(StoreConfig::sqlite(self.path("coordinator.db"))).await {
+                // A process that another test is about to start has a copy of the lock, until it becomes another program.
+                Err(OpenStoreError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     pub(crate) async fn start(&self, pool: &Arc<FakePool>) -> System {
@@ -260,13 +278,21 @@ impl Place {
         pool: &Arc<FakePool>,
         courier: Option<Arc<dyn Courier>>,
     ) -> System {
+        self.start_pool(pool.clone(), courier).await
+    }
+
+    pub(crate) async fn start_pool(
+        &self,
+        pool: Arc<dyn BuildletPool>,
+        courier: Option<Arc<dyn Courier>>,
+    ) -> System {
         let parts = Parts {
             store: self.store().await,
             git: Git::open(self.path("git"), GitConfig::default())
                 .await
                 .unwrap(),
             blobs: Arc::new(FileBlobs::open(self.path("blobs")).await.unwrap()),
-            pools: vec![pool.clone()],
+            pools: vec![pool],
             live_logs: self.path("live"),
             courier,
         };

@@ -86,6 +86,11 @@ fn change() -> impl Strategy<Value = Change> {
             machine: "m".into(),
             owner: "o".into(),
         }),
+        1 => (attempt.clone(), text).prop_map(|(attempt, message)| Change::MachineAwaited {
+            attempt,
+            until: time(77),
+            message,
+        }),
         1 => attempt.clone().prop_map(|attempt| Change::AttemptAdopted { attempt, owner: "p".into() }),
         3 => (attempt.clone(), 0_u32..3, text).prop_map(|(attempt, index, name)| Change::StepStarted {
             attempt,

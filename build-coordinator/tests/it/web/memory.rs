@@ -349,6 +349,7 @@ pub(super) fn attempt(number: u32, state: State) -> Attempt {
         reason: (state == State::Failed).then(|| "step test: exit status 101".to_owned()),
         machine: Some("worker-3".to_owned()),
         started: ago(500),
+        awaited_until: None,
         ended: last.map(ago),
         steps: vec![
             step("fetch", State::Succeeded, 0, 498, Some(480)),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::archive::{self, ArchiveArgs};
+use crate::load::{self, LoadArgs};
 use crate::{livelog, report, revdial, rival};
 
 /// Measures this project's programs beside their rivals
@@ -37,6 +38,8 @@ enum Command {
         #[arg(long)]
         count: u32,
     },
+    /// Measures a coordinator with a thousand machines and ten thousand builds, and with real buildlets beside Buildbot
+    Load(LoadArgs),
     /// Measures unpacking and archiving a source tree, beside the Go buildlet
     Archive(ArchiveArgs),
     /// A buildlet that listens on a port of the system's choice, and prints it
@@ -123,6 +126,7 @@ impl Args {
             Command::Revdial(args) => revdial::report(&args),
             Command::RevdialCoordinator => revdial::coordinator(),
             Command::RevdialWorkers { addr, count } => revdial::workers(&addr, count),
+            Command::Load(args) => load::report(&args),
             Command::Archive(args) => archive::report(&args),
             Command::ArchiveBuildlet { workdir } => archive::buildlet(&workdir),
             Command::GzpCompress {

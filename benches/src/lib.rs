@@ -11,6 +11,8 @@
 //!
 //! `benches archive` compares unpacking and archiving a source tree with the Go buildlet.
 //!
+//! `benches load` measures a coordinator with many machines and many builds, beside Buildbot.
+//!
 //! The Criterion benches beside it look at one part of the library at a time.
 
 mod archive;
@@ -18,6 +20,7 @@ mod chart;
 pub mod cli;
 pub mod data;
 pub mod livelog;
+mod load;
 mod machine;
 mod measure;
 mod report;

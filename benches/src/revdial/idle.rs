@@ -158,7 +158,7 @@ fn wait_for_end() -> io::Result<()> {
 }
 
 /// Each worker has a descriptor at either end.
-fn raise_descriptors() -> anyhow::Result<()> {
+pub(crate) fn raise_descriptors() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context("cannot raise the number of open files")

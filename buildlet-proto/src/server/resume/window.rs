@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn many_small_pieces_become_few() {
         let mut window = Window::new(1 << 20);
-        for at in 0..100_000 {
+        for at in 0..200_000 {
             window.push(text(at, 1));
         }
-        assert!(window.pieces.len() <= 100_000 / SMALL + 1);
+        assert!(window.pieces.len() <= 200_000 / SMALL + 1);
         assert!(!window.has_room(true));
         assert!(window.has_room(false));
     }

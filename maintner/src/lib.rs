@@ -35,6 +35,7 @@
 //! | `godata.Get`, `godata.Dir` | `godata::corpus`, `godata::cache_dir` |
 //! | `ErrSplit` | [`LoadError::is_split`] |
 //! | `gcslog.GCSLog.RegisterHandlers` | `serve::LogServer` |
+//! | `Corpus.TrackGerrit`, of a repository on this machine | [`sync::GitSync`] |
 //! | `Corpus.RLock` | [`Corpus::view`], [`Reader::view`] |
 //! | `Corpus.GitCommit` | [`View::git_commit`], [`View::commit`] |
 //! | `Corpus.Check` | [`View::check`] |
@@ -68,7 +69,7 @@
 //!
 //! # Not yet
 //!
-//! Snapshots, and making mutations from git, Gerrit and GitHub. Texts are in
+//! Snapshots, and making mutations from Gerrit and GitHub. Texts are in
 //! memory, not in a mapped log. Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of
 //! [`Cl::metas`], unparsed.
 #![forbid(unsafe_code)]
@@ -97,6 +98,7 @@ mod state;
 mod store;
 #[cfg(any(feature = "net", feature = "serve"))]
 mod sum;
+pub mod sync;
 mod time;
 mod view;
 

@@ -110,6 +110,22 @@ mod tests {
         assert!(parsed("[]").unwrap().is_empty() && parsed("null").unwrap().is_empty());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_listed_is_within_the_limits_and_stays_on_the_web(
+            body in r#"[\[\]{}":,0-9a-z/\\. ]{0,80}"#,
+            number in -1_i64..3, size in proptest::num::i64::ANY, url in "\\PC{0,30}",
+        ) {
+            drop(parsed(&body));
+            let url = serde_json::Value::from(url).to_string();
+            let entry = entry(number, size, "URL").replace("\"URL\"", &url);
+            if let Ok(listed) = parsed(&format!("[{entry}]")) {
+                proptest::prop_assert!(listed[0].size <= 1000);
+                proptest::prop_assert!(matches!(listed[0].url.scheme(), "http" | "https"));
+            }
+        }
+    }
+
     #[test]
     fn what_makes_no_sense_is_refused() {
         for body in [

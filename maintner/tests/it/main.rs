@@ -22,3 +22,4 @@ mod serve;
 #[cfg(all(feature = "net", feature = "serve"))]
 mod served;
 mod support;
+mod sync_git;

@@ -67,7 +67,9 @@ mod upstream;
 mod upstream_json;
 
 pub use crate::config::{Change, Config, Decision, Reason, Term};
-pub use crate::detect::{Detected, DetectedStep, LOOKED_FOR, Starter, detect, repository_name};
+pub use crate::detect::{
+    Detected, DetectedStep, LOCK_FILES, LOOKED_FOR, Starter, detect, repository_name,
+};
 pub use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use crate::model::{
     Artifact, Buckets, Builder, Cloud, Command, CrossCompile, DEFAULT_SHELL, Environment, GoBuild,

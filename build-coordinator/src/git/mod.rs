@@ -38,6 +38,7 @@ mod command;
 mod commit;
 mod config;
 mod error;
+mod objects;
 mod poll;
 mod repository;
 mod source;

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::command::{GitCommand, feed};
-use super::{GitConfig, GitError, Source, commit};
+use super::command::GitCommand;
+use super::{GitConfig, GitError, Source};
 use crate::model::{Commit, Revision};
 
 /// Commits of one history.
@@ -18,9 +17,6 @@ pub(crate) const MAX_HISTORY: u32 = 10_000;
 
 /// Branches of a repository. More are cut off, and the log says so.
 const MAX_BRANCHES: usize = 10_000;
-
-/// Bytes of a commit that are read; its message is cut to less.
-const MAX_COMMIT: u64 = 256 << 10;
 
 /// A folder of bare caches, one for each repository. One process uses it at a time, as the store's lock sees to.
 #[derive(Clone, Debug)]
@@ -342,49 +338,6 @@ impl Repository {
         }
     }
 
-    /// What these commits say, in their order.
-    ///
-    /// # Errors
-    ///
-    /// [`GitError::NoCommit`] if one is not there; what git says.
-    pub async fn commits(&self, revisions: &[Revision]) -> Result<Vec<Commit>, GitError> {
-        const COMMAND: &str = "cat-file";
-        if revisions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut names = String::new();
-        for revision in revisions {
-            let _ = writeln!(names, "{revision}");
-        }
-        let limit = self.inner.config.command_limit;
-        let read = async {
-            let mut running = self
-                .command(COMMAND, ["--batch", "--buffer"])
-                .with_stdin()
-                .start()?;
-            let (stdin, stdout) = (running.stdin.take(), running.stdout.take());
-            let mut commits = Ok(Vec::new());
-            let work = async {
-                let (fed, ()) = tokio::join!(feed(stdin, names.as_bytes()), async {
-                    if let Some(stdout) = stdout {
-                        commits = read_commits(stdout, revisions).await;
-                    }
-                });
-                fed
-            };
-            let complaint = running.with_complaint(work).await?;
-            let commits = commits?;
-            running.finish(&complaint).await?;
-            Ok(commits)
-        };
-        tokio::time::timeout(limit, read)
-            .await
-            .map_err(|_| GitError::TimedOut {
-                command: COMMAND,
-                limit,
-            })?
-    }
-
     pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
         &self,
         name: &'static str,
@@ -460,58 +413,6 @@ impl Inner {
             "* -export-ignore -export-subst -filter\n",
         )
     }
-}
-
-/// Reads the answers of `cat-file --batch` to these names.
-async fn read_commits(
-    stdout: impl tokio::io::AsyncRead + Unpin,
-    revisions: &[Revision],
-) -> Result<Vec<Commit>, GitError> {
-    const COMMAND: &str = "cat-file";
-    let pipe = |source| GitError::Pipe {
-        command: COMMAND,
-        source,
-    };
-    let unexpected = || GitError::Output { command: COMMAND };
-    let mut stdout = BufReader::new(stdout);
-    let mut commits = Vec::with_capacity(revisions.len());
-    let mut line = Vec::new();
-    let mut object = Vec::new();
-    for revision in revisions {
-        line.clear();
-        (&mut stdout)
-            .take(256)
-            .read_until(b'\n', &mut line)
-            .await
-            .map_err(pipe)?;
-        // `<name> commit <size>`, or `<name> missing`.
-        let text = std::str::from_utf8(&line).map_err(|_| unexpected())?;
-        let mut fields = text.trim_end().split(' ');
-        if fields.next() != Some(revision.as_str()) {
-            return Err(unexpected());
-        }
-        let size: u64 = match (fields.next(), fields.next()) {
-            (Some("commit"), Some(size)) => size.parse().map_err(|_| unexpected())?,
-            _ => return Err(GitError::NoCommit(revision.clone())),
-        };
-        object.clear();
-        let kept = size.min(MAX_COMMIT);
-        (&mut stdout)
-            .take(kept)
-            .read_to_end(&mut object)
-            .await
-            .map_err(pipe)?;
-        // The rest, and the line feed behind it.
-        let mut rest = (&mut stdout).take(size - kept + 1);
-        let skipped = tokio::io::copy(&mut rest, &mut tokio::io::sink())
-            .await
-            .map_err(pipe)?;
-        if object.len() as u64 + skipped != size + 1 {
-            return Err(unexpected());
-        }
-        commits.push(commit::parse(revision.clone(), &object).ok_or_else(unexpected)?);
-    }
-    Ok(commits)
 }
 
 /// Runs something that touches files on a thread that may wait.

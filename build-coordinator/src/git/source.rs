@@ -110,8 +110,9 @@ impl Source {
         self.local.then(|| Path::new(&self.text))
     }
 
-    /// With its credentials: for git's eyes only.
-    pub(crate) fn expose(&self) -> &str {
+    /// The text that it was read from, with its credentials: for configurations, not for people's eyes.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.text
     }
 

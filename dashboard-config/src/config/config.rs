@@ -64,10 +64,10 @@ impl Config {
             .iter()
             .map(|(path, _)| path.display().to_string())
             .collect();
-        let files = sources
-            .iter()
-            .zip(&names)
-            .map(|((path, text), name)| (name.as_str(), text.as_str(), path.parent()));
+        let files = sources.iter().zip(&names).map(|((path, text), name)| {
+            let home = path.parent().map_or(Home::Nowhere, Home::Directory);
+            (name.as_str(), text.as_str(), home)
+        });
         Self::build(files, found)
     }
 
@@ -88,8 +88,23 @@ impl Config {
     pub fn parse_all<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Diagnostics> {
-        let files = files.into_iter().map(|(name, text)| (name, text, None));
+        let files = files
+            .into_iter()
+            .map(|(name, text)| (name, text, Home::Nowhere));
         Self::build(files, Collector::default())
+    }
+
+    /// Reads the file that a repository at `address` carries itself; `name` is what problems call it.
+    ///
+    /// Whoever writes to that repository wrote it, so it may speak of that repository alone: a `clone_url` is `.`, which becomes `address`, or is `address`
+    /// already. Nobody makes a coordinator read other repositories so, those of its own machine least of all. Nor does it say who is told of results: that
+    /// names files with secrets, and addresses that only this machine may reach.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, other addresses included.
+    pub fn parse_carried(name: &str, text: &str, address: &str) -> Result<Self, Diagnostics> {
+        Self::build([(name, text, Home::Address(address))], Collector::default())
     }
 
     /// The same configuration as TOML, without comments and without what is as it is by default.
@@ -197,16 +212,18 @@ impl Config {
     }
 
     fn build<'a>(
-        files: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a Path>)>,
+        files: impl IntoIterator<Item = (&'a str, &'a str, Home<'a>)>,
         mut found: Collector,
     ) -> Result<Self, Diagnostics> {
         let mut places = Places::default();
         let mut file = File::default();
-        for (order, (name, text, dir)) in files.into_iter().enumerate() {
+        for (order, (name, text, home)) in files.into_iter().enumerate() {
             let source = Arc::new(SourceFile::new(name, text, order));
             let mut read = read_file(&source, &mut places, &mut found);
-            if let Some(dir) = dir {
-                make_absolute(&mut read, dir, &places, &mut found);
+            match home {
+                Home::Nowhere => {}
+                Home::Directory(dir) => make_absolute(&mut read, dir, &places, &mut found),
+                Home::Address(address) => stay_home(&mut read, address, &places, &mut found),
             }
             merge(&mut file, read);
         }
@@ -224,6 +241,15 @@ impl Config {
             warnings: diagnostics.into_iter().cloned().collect(),
         })
     }
+}
+
+/// Where a file stands.
+#[derive(Clone, Copy)]
+enum Home<'a> {
+    Nowhere,
+    Directory(&'a Path),
+    /// In a repository that was fetched from there.
+    Address(&'a str),
 }
 
 /// Two are equal that say the same, wherever and however they were written.
@@ -282,6 +308,30 @@ fn make_absolute(file: &mut File, dir: &Path, places: &Places, found: &mut Colle
                 );
             }
         }
+    }
+}
+
+/// Makes the repository that carries the file the only one that it speaks of.
+fn stay_home(file: &mut File, address: &str, places: &Places, found: &mut Collector) {
+    for repo in file.repositories.values_mut() {
+        if matches!(repo.clone_url.as_str(), "." | "./") {
+            address.clone_into(&mut repo.clone_url);
+        }
+        if repo.clone_url != address && !repo.clone_url.is_empty() {
+            let place = places.find(&format!("repo/{}/clone_url", repo.name));
+            found.error(
+                place,
+                "a file that a repository carries speaks of another repository",
+                "write `.`, or keep the file on this machine and name it",
+            );
+        }
+    }
+    for name in file.notify.keys() {
+        found.error(
+            places.find(&format!("notify/{name}")),
+            "a file that a repository carries says who is told of results",
+            "keep the file on this machine and name it",
+        );
     }
 }
 

@@ -10,6 +10,16 @@ pub const LOOKED_FOR: [&str; 6] = [
     "Makefile",
 ];
 
+/// Files beside those whose presence [`detect`] asks about; it reads nothing else.
+pub const LOCK_FILES: [&str; 6] = [
+    "Cargo.lock",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "uv.lock",
+];
+
 /// A way to build and test a repository that was recognised by a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -265,6 +275,17 @@ mod tests {
                 "CMakeLists.txt: cmake -S . -B build, then cmake --build build --parallel, then ctest --test-dir build --output-on-failure"
             ]
         );
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_is_not_named() {
+        detect(|name| {
+            assert!(
+                LOOKED_FOR.contains(&name) || LOCK_FILES.contains(&name),
+                "{name}"
+            );
+            LOOKED_FOR.contains(&name).then(String::new)
+        });
     }
 
     #[test]

@@ -7,5 +7,5 @@
 mod detect;
 mod starter;
 
-pub use self::detect::{Detected, DetectedStep, LOOKED_FOR, detect};
+pub use self::detect::{Detected, DetectedStep, LOCK_FILES, LOOKED_FOR, detect};
 pub use self::starter::{Starter, repository_name};

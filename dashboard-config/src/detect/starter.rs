@@ -25,6 +25,8 @@ pub struct Starter {
 struct Entry {
     name: String,
     clone_url: String,
+    /// The only branch that is built.
+    branch: Option<String>,
     found: Vec<Detected>,
 }
 
@@ -42,7 +44,29 @@ impl Starter {
     ///
     /// Without any way there is one builder that fails and says that somebody must write what to run.
     #[must_use]
-    pub fn repository(mut self, name: &str, clone_url: &str, found: &[Detected]) -> Self {
+    pub fn repository(self, name: &str, clone_url: &str, found: &[Detected]) -> Self {
+        self.add(name, clone_url, None, found)
+    }
+
+    /// Adds a repository of which one branch is built, its main one: a stranger's has many, and most are nobody's concern.
+    #[must_use]
+    pub fn repository_at(
+        self,
+        name: &str,
+        clone_url: &str,
+        branch: &str,
+        found: &[Detected],
+    ) -> Self {
+        self.add(name, clone_url, Some(branch.to_owned()), found)
+    }
+
+    fn add(
+        mut self,
+        name: &str,
+        clone_url: &str,
+        branch: Option<String>,
+        found: &[Detected],
+    ) -> Self {
         let wanted = repository_name(name);
         let taken = |name: &str| self.repositories.iter().any(|entry| entry.name == name);
         let mut name = wanted.clone();
@@ -55,6 +79,7 @@ impl Starter {
         self.repositories.push(Entry {
             name,
             clone_url: clone_url.to_owned(),
+            branch,
             found: found.to_vec(),
         });
         self
@@ -67,9 +92,18 @@ impl Starter {
         for entry in &self.repositories {
             let url = inline(Value::Str(entry.clone_url.clone()));
             let name = &entry.name;
+            let branches = match &entry.branch {
+                None => {
+                    "# branches = [\"main\", \"release-*\"]  # all of them, if not given".to_owned()
+                }
+                Some(branch) => {
+                    let branch = inline(Value::Str(branch.clone()));
+                    format!("branches = [{branch}]\nmain_branch = {branch}")
+                }
+            };
             _ = write!(
                 text,
-                "\n[repo.{name}]\nclone_url = {url}\n# branches = [\"main\", \"release-*\"]  # all of them, if not given\n\
+                "\n[repo.{name}]\nclone_url = {url}\n{branches}\n\
                  # history = 10  # so many older commits are built too, once the newest is done\n"
             );
         }
@@ -226,6 +260,19 @@ mod tests {
         assert_eq!(names, ["a-cmake", "a-go", "a-node", "a-python", "a-rust"]);
         let empty = &config.builds("a-2", "main")[0].steps[0];
         assert!(matches!(&empty.command, Command::Script(script) if script.ends_with("exit 1")));
+    }
+
+    #[test]
+    fn of_a_strangers_repository_one_branch_is_built() {
+        let found = detect(|name| (name == "go.mod").then(String::new));
+        let text = Starter::new(1)
+            .repository_at("a", "https://example.org/a", "trunk\"\\", &found)
+            .to_toml();
+        let config = Config::parse("builders.toml", &text).unwrap();
+        let repository = config.repository("a").unwrap();
+        assert_eq!(config.main_branch(repository), "trunk\"\\");
+        let matches = |name: &str| repository.branches.iter().any(|glob| glob.matches(name));
+        assert!(matches("trunk\"\\") && !matches("main"));
     }
 
     #[test]

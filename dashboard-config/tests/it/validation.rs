@@ -485,3 +485,31 @@ fn deep_nesting_is_refused_and_does_no_harm() {
     let text = format!("x = {}1{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(Config::parse("builders.toml", &text).is_err());
 }
+
+#[test]
+fn a_file_that_a_repository_carries_speaks_of_that_repository_alone() {
+    let rest =
+        "[host.h]\npool = 'process'\n[builder.b]\nhost_type = 'h'\n[[builder.b.step]]\nrun = 'x'\n";
+    let carried = |text: &str| {
+        let text = format!("{text}\n{rest}");
+        Config::parse_carried("builders.toml", &text, "https://example.org/site")
+    };
+    let config = carried("[repo.site]\nclone_url = '.'").unwrap();
+    let url = &config.repository("site").unwrap().clone_url;
+    assert_eq!(url, "https://example.org/site");
+    for text in [
+        "[repo.site]\nclone_url = '/home/me/secret'",
+        "[repo.site]\nclone_url = '../secret'",
+        "[repo.site]\nclone_url = '.'\n[notify.n]\nwebhook = 'https://example.org/x'\nsecret_file = '/etc/key'",
+    ] {
+        let error = carried(text).unwrap_err();
+        let first = error.iter().next().unwrap();
+        assert!(
+            first
+                .message()
+                .starts_with("a file that a repository carries"),
+            "{error}"
+        );
+        assert!(first.line().is_some(), "{error}");
+    }
+}

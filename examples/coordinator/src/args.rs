@@ -82,8 +82,14 @@ pub(crate) struct RunArgs {
     /// A configuration: a file, or a directory of files that end in .toml; the repository's builders.toml if not given
     #[arg(short, long, value_name = "PATH", global = true)]
     pub(crate) config: Vec<PathBuf>,
-    /// A repository on this machine to build, in place of that of the current directory; others are named in a configuration
-    #[arg(long, value_name = "PATH", global = true, conflicts_with = "config")]
+    /// A repository to build in place of that of the current directory: a path, or an address (https, http, ssh, git, file or USER@HOST:PATH) whose default branch is
+    /// built
+    #[arg(
+        long,
+        value_name = "PATH_OR_URL",
+        global = true,
+        conflicts_with = "config"
+    )]
     pub(crate) repo: Vec<String>,
     /// Where builds, logs and caches are kept; by default a folder of the user's state directory
     #[arg(long, value_name = "DIRECTORY", global = true)]

@@ -10,6 +10,7 @@ mod repository;
 mod serve;
 mod setup;
 mod shown;
+mod state;
 mod system;
 mod terminal;
 

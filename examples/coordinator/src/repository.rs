@@ -10,7 +10,7 @@ use dashboard_config::{Detected, LOOKED_FOR, detect};
 /// What a team's configuration is called.
 pub(crate) const FILE: &str = "builders.toml";
 /// The most of a file that is looked at to see how a repository is built, in bytes.
-const LOOKED_AT: usize = 256 * 1024;
+pub(crate) const LOOKED_AT: usize = 256 * 1024;
 
 /// The top folder of the repository that `dir` is in.
 pub(crate) fn top(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -25,6 +25,17 @@ pub(crate) fn top(dir: &Path) -> anyhow::Result<PathBuf> {
     }
     let path = String::from_utf8(output.stdout).context("the repository's path is not UTF-8")?;
     Ok(PathBuf::from(path.trim_end_matches(['\n', '\r'])))
+}
+
+/// Whether a folder is a repository without a working copy.
+pub(crate) fn is_bare(dir: &Path) -> anyhow::Result<bool> {
+    let output = Command::new("git")
+        .current_dir(dir)
+        .args(["rev-parse", "--is-bare-repository"])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run git in {}", dir.display()))?;
+    Ok(output.status.success() && output.stdout.trim_ascii() == b"true")
 }
 
 /// How the working copy at `root` is built.

@@ -13,8 +13,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::args::{OnceArgs, RunArgs};
 use crate::progress;
-use crate::setup::Setup;
+use crate::setup::Wanted;
 use crate::shown::{LogPrinter, ending, took, what};
+use crate::state::State;
 use crate::system::System;
 
 /// Bytes of a log that are in memory at a time.
@@ -24,17 +25,22 @@ const COPIED: usize = 64 * 1024;
 pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (finish, stop) = (CancellationToken::new(), CancellationToken::new());
     let _signals = program::finish_then_stop_on_signal(finish.clone(), stop.clone())?;
-    let setup = Setup::load(args)?;
-    let state = match &args.state_dir {
-        Some(state) => state.clone(),
-        None => setup.default_state()?,
+    let wanted = Wanted::of(args)?;
+    let dir = match &args.state_dir {
+        Some(dir) => dir.clone(),
+        None => wanted.default_state()?,
+    };
+    let state = State::open(&dir).await?;
+    let setup = tokio::select! {
+        setup = wanted.setup(&state.git) => setup?,
+        () = finish.cancelled() => bail!("interrupted"),
     };
     eprintln!("building {}", setup.origin);
-    let system = System::start(setup.config, &state, args).await?;
+    let system = System::start(setup.config, state, args).await?;
     eprintln!(
         "http://localhost:{}/ shows it; its state is in {}",
         system.address.port(),
-        state.display()
+        dir.display()
     );
     let showing = AbortOnDropHandle::new(tokio::spawn(progress::show(system.coordinator.clone())));
     finish.cancelled().await;
@@ -48,33 +54,40 @@ pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<ExitCode> {
     let (finish, stop) = (CancellationToken::new(), CancellationToken::new());
     let _signals = program::finish_then_stop_on_signal(finish.clone(), stop.clone())?;
-    let setup = Setup::load(args)?;
-    let (repository, copy) = setup.only_repository()?;
-    let revision = match copy {
-        Some(copy) => revision(copy, once.rev.as_deref().unwrap_or("HEAD"))?,
-        None => once.rev.clone().context("say which revision, with --rev")?,
-    };
-    let wanted = Wanted {
-        repository: repository.to_owned(),
-        revision,
-        builder: once.builder.clone(),
-    };
+    let wanted = Wanted::of(args)?;
     // What is learned is in the exit code. Beside a coordinator that runs for ever, this is another.
     let folder = match &args.state_dir {
         Some(_) => None,
-        None => Some(temporary_state(&setup.default_state()?)?),
+        None => Some(temporary_state(&wanted.default_state()?)?),
     };
     let state = args
         .state_dir
         .as_deref()
         .or(folder.as_ref().map(tempfile::TempDir::path))
         .context("there is no folder for the state")?;
+    let state = State::open(state).await?;
+    let setup = tokio::select! {
+        setup = wanted.setup(&state.git) => setup?,
+        () = finish.cancelled() => bail!("interrupted"),
+    };
+    let only = setup.only_repository()?;
+    let revision = match (only.copy, &once.rev, only.head) {
+        (Some(copy), rev, _) => revision(copy, rev.as_deref().unwrap_or("HEAD"))?,
+        (None, Some(rev), _) => rev.clone(),
+        (None, None, Some(head)) => head.to_string(),
+        (None, None, None) => bail!("say which revision, with --rev"),
+    };
+    let order = Order {
+        repository: only.repository.to_owned(),
+        revision,
+        builder: once.builder.clone(),
+    };
     let mut args = args.clone();
     args.listen = "localhost:0".to_owned();
     eprintln!("building {}", setup.origin);
     let system = System::start(setup.config.only_when_asked(), state, &args).await?;
     let result = tokio::select! {
-        result = build_all(&system.coordinator, &wanted) => Some(result),
+        result = build_all(&system.coordinator, &order) => Some(result),
         () = finish.cancelled() => None,
     };
     // Interrupted, or nothing is to be done any more: what still runs is stopped.
@@ -87,18 +100,18 @@ pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<Exit
 }
 
 /// What is to be built once.
-struct Wanted {
+struct Order {
     repository: String,
     revision: String,
     builder: Option<String>,
 }
 
-async fn build_all(coordinator: &Coordinator, wanted: &Wanted) -> anyhow::Result<ExitCode> {
+async fn build_all(coordinator: &Coordinator, order: &Order) -> anyhow::Result<ExitCode> {
     let builds = coordinator
         .enqueue(
-            &wanted.repository,
-            &wanted.revision,
-            wanted.builder.as_deref(),
+            &order.repository,
+            &order.revision,
+            order.builder.as_deref(),
             "run --once",
         )
         .await?;

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use build_coordinator::blobs::FileBlobs;
 use build_coordinator::coordinator::{Coordinator, Parts};
-use build_coordinator::git::{Git, GitConfig};
 use build_coordinator::notify::HttpCourier;
-use build_coordinator::store::{Store, StoreConfig};
 use build_coordinator::web::{Backend, Certificate, Reading, Server, Site, SiteConfig};
 use buildlet::AS_BUILDLET;
 use buildlet_pool::{
@@ -28,6 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::args::RunArgs;
 use crate::repository::local_buildlets;
+use crate::state::State;
 
 /// The bytes of a new master key.
 const MASTER_KEY: usize = 32;
@@ -46,16 +45,10 @@ pub(crate) struct System {
 impl System {
     pub(crate) async fn start(
         config: Config,
-        state: &Path,
+        State { dir, store, git }: State,
         args: &RunArgs,
     ) -> anyhow::Result<Self> {
-        fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
-        let store = Store::open(StoreConfig::sqlite(state.join("coordinator.db")))
-            .await
-            .context("cannot open the database")?;
-        let git = Git::open(state.join("git"), GitConfig::default())
-            .await
-            .context("cannot use git")?;
+        let state = dir.as_path();
         let blobs = FileBlobs::open(state.join("blobs"))
             .await
             .context("cannot keep logs and files")?;

@@ -16,6 +16,8 @@ mod peers;
 #[cfg(target_os = "linux")]
 mod place;
 #[cfg(unix)]
+mod repo;
+#[cfg(unix)]
 mod running;
 
 use std::path::Path;

@@ -74,6 +74,17 @@ impl Diagnostic {
     pub fn hint(&self) -> &str {
         &self.hint
     }
+
+    /// All of it but the excerpt, in one line: `builders.toml:3: unknown key (did you mean ...?)`.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let place = match &self.position {
+            Some(at) => format!("{}:{}: ", at.file, at.line),
+            None => String::new(),
+        };
+        let line = format!("{place}{} ({})", self.message, self.hint);
+        line.replace(char::is_control, " ")
+    }
 }
 
 impl fmt::Display for Diagnostic {

@@ -16,11 +16,12 @@
 mod types;
 
 pub use self::types::{
-    Accepted, Artifact, Attempt, Build, BuildFilter, Builds, Enqueue, Enqueued, ErrorBody, Health,
-    HealthCheck, HealthLine, Level, Machine, MachineState, Machines, Pool, Problem, Queue,
-    QueueItem, Span, State, Step,
+    Accepted, Artifact, Attempt, Build, BuildFilter, Builds, CreatedToken, Drained, Enqueue,
+    Enqueued, ErrorBody, Health, HealthCheck, HealthLine, Level, LogTime, LogTimes, Machine,
+    MachineState, Machines, NewToken, Pool, Problem, Queue, QueueItem, Reloaded, Revoked, Span,
+    State, Step, Tokens,
 };
-pub use crate::model::Timestamp;
+pub use crate::model::{Scope, Timestamp, Token, TokenId};
 
 /// The description of the API, in the form of `OpenAPI` 3.1, as `/api/v1/openapi.json` answers it.
 pub const OPENAPI: &str = include_str!("openapi.json");

@@ -1,6 +1,8 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::api::Timestamp;
+use crate::api::{Scope, Timestamp, Token};
 
 /// Where a build or an attempt stands: still to come, or how it ended.
 ///
@@ -357,6 +359,17 @@ pub struct Machine {
     /// The build that runs on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<u64>,
+    /// Whether somebody took it out of service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
+}
+
+impl Machine {
+    /// Whether it can be taken out of service, or back into it: one that is away cannot.
+    #[must_use]
+    pub fn can_drain(&self) -> bool {
+        self.state != MachineState::Lost
+    }
 }
 
 /// What a machine does.
@@ -451,4 +464,83 @@ pub struct Problem {
     pub code: String,
     /// A sentence for people.
     pub message: String,
+}
+
+/// What a new token is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// What people call it: whom it is for.
+    pub name: String,
+    /// What it allows.
+    pub scope: Scope,
+    /// When it ends by itself; never, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A token that was just made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedToken {
+    /// What is known of it from now on.
+    pub token: Token,
+    /// It, in full. It is said this once: only its hash is kept.
+    pub secret: String,
+}
+
+/// Not the secret.
+impl fmt::Debug for CreatedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreatedToken")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All tokens, also those that ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// In the order in which they were made.
+    pub tokens: Vec<Token>,
+}
+
+/// A token was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Its public part.
+    pub id: String,
+}
+
+/// A machine was taken out of service, or back into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Its name.
+    pub name: String,
+    /// Whether it gets nothing new from now on.
+    pub drained: bool,
+}
+
+/// The configuration's files were read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Whether they say something new.
+    pub changed: bool,
+    /// What of it is hardly meant, or takes a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// When what of a log was written, as far as it was noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTimes {
+    /// In the order of their offsets.
+    pub marks: Vec<LogTime>,
+}
+
+/// What stands in a log from `offset` on, up to the next mark, was written at `time` or soon after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTime {
+    /// In bytes.
+    pub offset: u64,
+    /// Never earlier than that of the mark before.
+    pub time: Timestamp,
 }

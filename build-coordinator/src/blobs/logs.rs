@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use tokio::sync::oneshot;
 
-use super::{BlobError, BlobName, BlobReader, Blobs};
+use super::{BlobError, BlobName, BlobReader, Blobs, TimeMark, times};
 
 /// Text of one gzip member: what is decompressed at most before the first byte that is wanted.
 const CHUNK: usize = 256 << 10;
@@ -31,6 +31,8 @@ const HEADER: u64 = 20;
 /// A log is cut into members of 256 KiB of text, each of which says how long it is compressed (`pargzip::Config::index`), and ends
 /// with how long its text is. So the member with any offset is found by looking at a few bytes of those before it, once: the
 /// places of the last 64 logs are remembered, at most 1 MiB each.
+///
+/// When what was written stands in an extra field (`TM`) of a first member that has no text: at most 64 KiB.
 #[derive(Clone, Debug)]
 pub struct Logs {
     blobs: Arc<dyn Blobs>,
@@ -91,10 +93,31 @@ impl Logs {
         name: &BlobName,
         log: impl AsyncRead + Send,
     ) -> Result<u64, BlobError> {
+        self.store_timed(name, &[], log).await
+    }
+
+    /// [`store`](Self::store), with when what was written: marks in order. Of more than some ten thousand, some are left out.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped stores nothing or everything.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Source`] if `log` fails; as [`Blobs::put`].
+    pub async fn store_timed(
+        &self,
+        name: &BlobName,
+        marks: &[TimeMark],
+        log: impl AsyncRead + Send,
+    ) -> Result<u64, BlobError> {
         let mut log = pin!(log);
-        let (near, far) = tokio::io::duplex(PIPE);
+        let (mut near, far) = tokio::io::duplex(PIPE);
         let (done, is_done) = oneshot::channel();
         let compress = async {
+            if let Some(member) = times::encode(marks) {
+                near.write_all(&member).await?;
+            }
             let config = pargzip::Config::default().chunk_size(CHUNK).index(true);
             let mut gzip = pargzip::AsyncWriter::new(near, config)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -151,6 +174,16 @@ impl Logs {
             text: reader.take(range.end.saturating_sub(member.text).max(skip)),
             skip,
         })
+    }
+
+    /// When what of a log was written, as far as it was noted: marks in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blobs::get`].
+    pub async fn times(&self, name: &BlobName) -> Result<Vec<TimeMark>, BlobError> {
+        let beginning = self.bytes(name, 0..times::LONGEST).await?;
+        Ok(times::decode(&beginning.bytes))
     }
 
     /// The log as it is stored: gzip.

@@ -28,9 +28,11 @@ mod files;
 mod logs;
 mod name;
 mod storage;
+mod times;
 
 pub use self::error::BlobError;
 pub use self::files::FileBlobs;
 pub use self::logs::{LogText, Logs};
 pub use self::name::{BlobName, ParseBlobNameError};
 pub use self::storage::{BlobReader, Blobs};
+pub use self::times::TimeMark;

@@ -9,6 +9,7 @@ use dashboard_config::{Builder, Config};
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Engine, Offer, Order};
+use super::files::{follow_files, use_config};
 use super::finder::find_work;
 use super::recovery::recover;
 use super::shared::{Made, Shared};
@@ -32,7 +33,7 @@ const OFFERS: usize = 64;
 /// Dropping all of them does not stop it; [`stop`](Self::stop) does.
 #[derive(Clone)]
 pub struct Coordinator {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What a coordinator is made of.
@@ -51,6 +52,8 @@ pub struct Parts {
     pub pools: Vec<Arc<dyn BuildletPool>>,
     /// A folder for the logs of attempts that run; made if it is not there. It must be the same at each start.
     pub live_logs: PathBuf,
+    /// The files, and folders of files, that the configuration came from: read again when they have changed. None if it came from none.
+    pub config_files: Vec<PathBuf>,
     /// Who sends messages. Without one they stay in the store.
     pub courier: Option<Arc<dyn Courier>>,
 }
@@ -90,6 +93,7 @@ impl Coordinator {
             blobs: parts.blobs,
             pools: parts.pools,
             live_logs: path,
+            config_files: parts.config_files,
         };
         let shared = Arc::new(Shared::new(config, made, orders));
         let left = recover(&shared).await?;
@@ -102,6 +106,7 @@ impl Coordinator {
             .tasks
             .spawn(Engine::new(shared.clone()).run(left, orders_in, offers_in));
         shared.tasks.spawn(find_work(shared.clone()));
+        shared.tasks.spawn(follow_files(shared.clone()));
         if let Some(courier) = parts.courier {
             let shared = shared.clone();
             let configs = shared.config.subscribe();
@@ -317,10 +322,25 @@ impl Coordinator {
 
     /// Goes on with another configuration. What runs, runs as it began; builds that wait are built as the new one says.
     pub async fn reload(&self, config: Config) {
-        let config = Arc::new(config);
-        self.shared.config.send_replace(config.clone());
-        // Without an engine there is nobody to tell.
-        let _ = self.shared.orders.send(Order::Reload { config }).await;
+        use_config(&self.shared, config).await;
+    }
+
+    /// Takes machines of this name out of service, or back into it: they get no new build; one that runs goes on. It is the name that is
+    /// remembered, until the coordinator ends. Whether such a machine is here.
+    #[must_use]
+    pub fn drain_machine(&self, name: &str, drained: bool) -> bool {
+        let mut found = false;
+        for pool in &self.shared.pools {
+            let status = pool.status();
+            let machines = status
+                .host_types
+                .values()
+                .flat_map(|of_type| &of_type.machines);
+            for machine in machines.filter(|one| one.machine.host_name.to_string() == name) {
+                found |= pool.set_drained(machine.machine.id, drained);
+            }
+        }
+        found
     }
 
     /// Begins nothing new, and waits until everything that runs has ended and all tasks have. Then the store is closed.

@@ -15,6 +15,7 @@
 //!     blobs: Arc::new(FileBlobs::open("state/blobs").await?),
 //!     pools: vec![pool],
 //!     live_logs: "state/live".into(),
+//!     config_files: vec!["builders.toml".into()],
 //!     courier: None,
 //! };
 //! let config = dashboard_config::Config::load(["builders.toml"])?;
@@ -35,6 +36,7 @@
 //! | one for each pool | nothing | its offers |
 //! | one for each attempt | its lease and its log | its machine |
 //! | one for each repository | when to look next | git |
+//! | the reader of the configuration's files | what they looked like | time |
 //! | the messenger | nothing | deliveries in the store |
 //!
 //! What is known is in the [store](crate::store): a state is changed there first, and then acted on. The engine's own
@@ -64,6 +66,7 @@
 mod coordinator;
 mod engine;
 mod error;
+mod files;
 mod finder;
 mod machines;
 mod recovery;
@@ -75,3 +78,4 @@ mod work;
 
 pub use self::coordinator::{Coordinator, Parts, Waiting};
 pub use self::error::{CommandError, EnqueueError, StartError};
+pub use self::files::{ConfigNews, ReloadError};

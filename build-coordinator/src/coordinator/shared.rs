@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use buildlet_pool::BuildletPool;
 use dashboard_config::Config;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::EnqueueError;
 use super::engine::Order;
-use crate::blobs::{BlobName, Blobs, Logs};
+use super::files::ConfigNews;
+use crate::blobs::{BlobName, Blobs, Logs, TimeMark};
 use crate::git::{Git, Repository, Source};
 use crate::model::{AttemptId, Revision, StoredLog};
 use crate::run::{LiveLog, OutputLimit};
@@ -25,6 +26,12 @@ pub(super) struct Shared {
     pub(super) logs: Logs,
     pub(super) pools: Vec<Arc<dyn BuildletPool>>,
     pub(super) live_logs: PathBuf,
+    pub(super) config_files: Vec<PathBuf>,
+    /// That of the start, by which machines were made.
+    pub(super) first_config: Arc<Config>,
+    pub(super) config_news: watch::Sender<ConfigNews>,
+    /// One reads the configuration's files at a time.
+    pub(super) reading: Semaphore,
     pub(super) limit: OutputLimit,
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) orders: mpsc::Sender<Order>,
@@ -50,18 +57,24 @@ pub(super) struct Made {
     pub(super) blobs: Arc<dyn Blobs>,
     pub(super) pools: Vec<Arc<dyn BuildletPool>>,
     pub(super) live_logs: PathBuf,
+    pub(super) config_files: Vec<PathBuf>,
 }
 
 impl Shared {
     pub(super) fn new(config: Config, made: Made, orders: mpsc::Sender<Order>) -> Self {
+        let config = Arc::new(config);
         Self {
             store: made.store,
             git: made.git,
             logs: Logs::new(made.blobs),
             pools: made.pools,
             live_logs: made.live_logs,
+            config_files: made.config_files,
+            first_config: config.clone(),
+            config_news: watch::Sender::new(ConfigNews::Unread),
+            reading: Semaphore::new(1),
             limit: OutputLimit::default(),
-            config: watch::Sender::new(Arc::new(config)),
+            config: watch::Sender::new(config),
             orders,
             awaited: Mutex::default(),
             live: Mutex::default(),
@@ -170,9 +183,20 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let blob = BlobName::log(attempt);
+        // What an earlier run wrote has no times: they are in memory while an attempt runs.
+        let times = self
+            .live(attempt)
+            .map(|log| log.times())
+            .unwrap_or_default();
+        let times: Vec<TimeMark> = (times.into_iter())
+            .map(|mark| TimeMark {
+                offset: mark.offset,
+                time: mark.time.into(),
+            })
+            .collect();
         let bytes = self
             .logs
-            .store(&blob, file)
+            .store_timed(&blob, &times, file)
             .await
             .map_err(io::Error::other)?;
         Ok(Some(StoredLog {

@@ -17,10 +17,13 @@ pub struct Token {
     /// When it was made.
     pub created: Timestamp,
     /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     /// When it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
     /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Timestamp>,
 }
 
@@ -43,6 +46,12 @@ pub enum Scope {
 }
 
 impl TokenId {
+    /// The one that is written so; any text, as one that is no token's is known to nobody.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// Its digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -8,8 +8,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use crate::api::{Build, BuildFilter, Enqueue, Health, Machines, Queue, Timestamp};
-use crate::model::{EventSeq, Scope};
+use crate::api::{
+    Build, BuildFilter, CreatedToken, Enqueue, Health, Machines, NewToken, Queue, Reloaded, Scope,
+    Timestamp, Token, TokenId,
+};
+pub use crate::blobs::TimeMark;
+use crate::model::EventSeq;
 
 /// What the pages and the API show, and what they ask for: the seam between them and a coordinator.
 ///
@@ -75,6 +79,27 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Adds builds.
     async fn enqueue(&self, what: &Enqueue, by: &Actor) -> Result<Vec<u64>, CommandError>;
+
+    /// Takes a machine out of service, or back into it.
+    async fn drain_machine(
+        &self,
+        name: &str,
+        drained: bool,
+        by: &Actor,
+    ) -> Result<(), CommandError>;
+
+    /// Reads the configuration's files again. If they are not good, everything stays as it is.
+    async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError>;
+
+    /// All tokens.
+    async fn tokens(&self) -> Result<Vec<Token>, BackendError>;
+
+    /// Makes a token.
+    async fn create_token(&self, what: &NewToken, by: &Actor)
+    -> Result<CreatedToken, CommandError>;
+
+    /// Takes a token back.
+    async fn revoke_token(&self, id: &TokenId, by: &Actor) -> Result<(), CommandError>;
 }
 
 /// Who a token stands for.
@@ -219,15 +244,6 @@ pub struct Log {
     pub is_live: bool,
     /// When what was written, as far as was noted.
     pub marks: Vec<TimeMark>,
-}
-
-/// What stands in a log from `offset` on, up to the next mark, was written at `time` or soon after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeMark {
-    /// In bytes.
-    pub offset: u64,
-    /// Never earlier than that of the mark before.
-    pub time: Timestamp,
 }
 
 /// An open file.

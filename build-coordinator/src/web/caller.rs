@@ -25,10 +25,20 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Builds.
     pub(super) fn may_change(&self) -> bool {
+        self.may(Scope::Change)
+    }
+
+    /// Machines, tokens and the configuration.
+    pub(super) fn may_administer(&self) -> bool {
+        self.may(Scope::Admin)
+    }
+
+    fn may(&self, scope: Scope) -> bool {
         match &self.who {
             Who::Local => true,
-            Who::Holder(identity) => identity.scope >= Scope::Change,
+            Who::Holder(identity) => identity.scope >= scope,
             Who::Anonymous => false,
         }
     }

@@ -116,7 +116,7 @@ async fn admit(site: &Shared, request: &Parts) -> Result<Caller, Refused> {
     if site.config.reading == Reading::Closed && caller.who == Who::Anonymous && !is_for_all {
         return Err(
             if path.starts_with("/api/") || request.method != Method::GET {
-                Failure::unauthorized("Reading takes a token.").into()
+                site.no_token("Reading").into()
             } else {
                 Refused::SignIn
             },

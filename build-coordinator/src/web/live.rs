@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use build_scheduler::{Explanation, Time};
-use buildlet_pool::PoolStatus;
 use bytes::{Bytes, BytesMut};
 use dashboard_config::Config;
 use futures_util::stream;
@@ -14,16 +13,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::watch;
 
 use crate::api::{
-    Build, BuildFilter, Enqueue, Health, HealthCheck, HealthLine, Level, Machine, MachineState,
-    Machines, Pool, Queue, QueueItem, Timestamp,
+    Build, BuildFilter, CreatedToken, Enqueue, Health, HealthCheck, HealthLine, Level, Machines,
+    NewToken, Pool, Queue, QueueItem, Reloaded, Timestamp, Token, TokenId,
 };
 use crate::blobs::{BlobError, BlobName};
-use crate::coordinator::{self, Coordinator, EnqueueError};
+use crate::coordinator::{self, ConfigNews, Coordinator, EnqueueError, ReloadError};
 use crate::model::{BuildId, EventSeq};
+use crate::store::StoreError;
 use crate::web::backend::{
     Actor, Backend, BackendError, BuilderRow, Builders, ByteStream, CommandError, File, Grid,
     GridQuery, HostRow, Identity, Log, Repository, Sample, TimeMark,
 };
+use crate::web::machines::{machines, status};
 use crate::web::records;
 
 /// Builds that wait and are explained on a page.
@@ -189,7 +190,7 @@ impl Backend for Coordinator {
             title: "Store".to_owned(),
             lines: Vec::new(),
         };
-        let mut checks = vec![store];
+        let mut checks = vec![store, configuration(&self.config_news().borrow())];
         for (host_type, status) in &status(self).host_types {
             let connected = status.machines.len();
             // Processes are started when they are needed.
@@ -269,7 +270,7 @@ impl Backend for Coordinator {
                 bytes: pieces(text),
                 len: stored.bytes,
                 is_live: false,
-                marks: Vec::new(),
+                marks: self.logs().times(&name).await.map_err(BackendError::new)?,
             })),
             Err(BlobError::NotFound { .. }) => Ok(None),
             Err(error) => Err(BackendError::new(error)),
@@ -390,6 +391,114 @@ impl Backend for Coordinator {
             Self::enqueue(self, repository, revision, builder.as_deref(), by.name()).await?;
         Ok(builds.into_iter().map(|build| build.id.0).collect())
     }
+
+    async fn drain_machine(
+        &self,
+        name: &str,
+        drained: bool,
+        by: &Actor,
+    ) -> Result<(), CommandError> {
+        if !Self::drain_machine(self, name, drained) {
+            return Err(CommandError::NotFound(
+                "There is no such machine here.".to_owned(),
+            ));
+        }
+        tracing::info!(
+            machine = name,
+            drained,
+            by = by.name(),
+            "a machine is drained, or not"
+        );
+        Ok(())
+    }
+
+    async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError> {
+        tracing::info!(by = by.name(), "the configuration is to be read again");
+        let changed = self.reload_files().await?;
+        let notes = match &*self.config_news().borrow() {
+            ConfigNews::Used { notes, .. } if changed => notes.clone(),
+            _ => Vec::new(),
+        };
+        Ok(Reloaded { changed, notes })
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, BackendError> {
+        self.store().tokens().await.map_err(BackendError::new)
+    }
+
+    async fn create_token(
+        &self,
+        what: &NewToken,
+        by: &Actor,
+    ) -> Result<CreatedToken, CommandError> {
+        let now = Timestamp::now();
+        if what.expires.is_some_and(|expires| expires <= now) {
+            return Err(CommandError::Invalid(
+                "The token would have ended already.".to_owned(),
+            ));
+        }
+        let created = self
+            .store()
+            .create_token(now, &what.name, what.scope, what.expires);
+        let (token, text) = created.await.map_err(|error| match error {
+            StoreError::Name { .. } => CommandError::Invalid(sentence(&error)),
+            error => BackendError::new(error).into(),
+        })?;
+        tracing::info!(token = %token.id, name = token.name, by = by.name(), "a token is made");
+        let secret = text.expose().to_owned();
+        Ok(CreatedToken { token, secret })
+    }
+
+    async fn revoke_token(&self, id: &TokenId, by: &Actor) -> Result<(), CommandError> {
+        let revoked = self.store().revoke_token(Timestamp::now(), id).await;
+        if !revoked.map_err(BackendError::new)? {
+            return Err(CommandError::NotFound(
+                "There is no such token that can be used.".to_owned(),
+            ));
+        }
+        tracing::info!(token = %id, by = by.name(), "a token is taken back");
+        Ok(())
+    }
+}
+
+/// What is to be said of the configuration's files.
+fn configuration(news: &ConfigNews) -> HealthCheck {
+    let lines = match news {
+        ConfigNews::Used { notes, .. } => (notes.iter())
+            .map(|note| HealthLine {
+                level: Level::Info,
+                text: note.clone(),
+            })
+            .collect(),
+        ConfigNews::Refused { at, problems } => {
+            let says = format!("the files are not good; what they said before {at} is used");
+            (std::iter::once(says)
+                .chain(problems.iter().map(dashboard_config::Diagnostic::to_line)))
+            .map(|text| HealthLine {
+                level: Level::Warn,
+                text,
+            })
+            .collect()
+        }
+        _ => Vec::new(),
+    };
+    HealthCheck {
+        id: "configuration".to_owned(),
+        title: "Configuration".to_owned(),
+        lines,
+    }
+}
+
+impl From<ReloadError> for CommandError {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Refused(problems) => Self::Invalid(format!(
+                "The configuration is not good, and the one before is used.\n{problems}"
+            )),
+            ReloadError::NoFiles => Self::Conflict(sentence(&error)),
+            ReloadError::Stopping => Self::Unavailable(sentence(&error)),
+        }
+    }
 }
 
 impl From<coordinator::CommandError> for CommandError {
@@ -438,97 +547,6 @@ fn reasons(explanation: &Explanation) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// All pools as one.
-fn status(coordinator: &Coordinator) -> PoolStatus {
-    let mut all = PoolStatus::default();
-    for pool in coordinator.pools() {
-        let status = pool.status();
-        for (host_type, of_type) in status.host_types {
-            let known = all.host_types.entry(host_type).or_default();
-            known.expected += of_type.expected;
-            known.waiting += of_type.waiting;
-            known.machines.extend(of_type.machines);
-        }
-        all.absent.extend(status.absent);
-    }
-    all
-}
-
-fn machines(status: &PoolStatus, now: Timestamp) -> Machines {
-    let before = |time: std::time::Duration| {
-        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(now.as_micros().saturating_sub(micros))
-    };
-    let mut told = Machines::default();
-    for (host_type, of_type) in &status.host_types {
-        let idle = of_type
-            .machines
-            .iter()
-            .filter(|machine| state(machine) == MachineState::Idle)
-            .count();
-        told.pools.push(Pool {
-            host_type: host_type.to_string(),
-            connected: of_type.machines.len(),
-            expected: of_type.expected,
-            idle,
-            busy: of_type.machines.len() - idle,
-            waiting: of_type.waiting,
-        });
-        for machine in &of_type.machines {
-            let reason = match state(machine) {
-                MachineState::Quarantined => machine.last_failure.clone(),
-                // The page says it by a link.
-                _ if build_of(&machine.holder).is_some() => String::new(),
-                _ => machine.holder.clone(),
-            };
-            told.machines.push(Machine {
-                name: machine.machine.host_name.to_string(),
-                host_type: host_type.to_string(),
-                state: state(machine),
-                reason: Some(reason).filter(|reason| !reason.is_empty()),
-                version: Some(machine.machine.version.to_string())
-                    .filter(|version| !version.is_empty()),
-                connected: Some(before(machine.connected_for)),
-                since: Some(before(machine.state_for)),
-                build: build_of(&machine.holder),
-            });
-        }
-    }
-    for machine in &status.absent {
-        told.machines.push(Machine {
-            name: machine.host_name.to_string(),
-            host_type: machine.host_type.to_string(),
-            state: MachineState::Lost,
-            reason: Some(machine.reason.clone()).filter(|reason| !reason.is_empty()),
-            version: None,
-            connected: None,
-            since: Some(before(machine.seen_before)),
-            build: None,
-        });
-    }
-    told
-}
-
-fn state(machine: &buildlet_pool::MachineStatus) -> MachineState {
-    use buildlet_pool::MachineState as Is;
-    match machine.state {
-        _ if machine.drained => MachineState::Draining,
-        Is::Idle => MachineState::Idle,
-        Is::Quarantined => MachineState::Quarantined,
-        Is::Leaving => MachineState::Draining,
-        _ => MachineState::Busy,
-    }
-}
-
-/// The build that a lease is for: `build 17.2` says so.
-fn build_of(holder: &str) -> Option<u64> {
-    let number = holder
-        .strip_prefix("build ")?
-        .split(['.', ' ', ','])
-        .next()?;
-    number.parse().ok()
 }
 
 fn builders(config: &Arc<Config>) -> Builders {
@@ -586,18 +604,4 @@ fn pieces(reader: impl AsyncRead + Send + 'static) -> ByteStream {
             }
         },
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holder_says_for_which_build_it_is() {
-        assert_eq!(build_of("build 17.2"), Some(17));
-        assert_eq!(build_of("build 17, attempt 2"), Some(17));
-        for other in ["", "alice", "build x", "rebuild 17"] {
-            assert_eq!(build_of(other), None, "{other}");
-        }
-    }
 }

@@ -48,6 +48,7 @@ mod guard;
 mod live;
 mod log_lines;
 mod log_view;
+mod machines;
 mod metrics;
 mod pages;
 mod raw_log;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::web::access::Reading;
 use crate::web::backend::Backend;
+use crate::web::failure::Failure;
 use crate::web::sessions::{Sessions, random};
 use crate::web::{assets, classic, follow, guard, metrics, pages, raw_log, rest, temporary_logs};
 
@@ -30,6 +31,7 @@ pub struct SiteConfig {
     pub(super) reading: Reading,
     pub(super) trust_loopback: bool,
     pub(super) request_limit: Duration,
+    pub(super) token_hint: String,
 }
 
 /// Answers requests about a coordinator; cheap to clone.
@@ -113,7 +115,7 @@ fn routes() -> Router<Arc<Shared>> {
         )
         .route("/queue", get(pages::queue))
         .route("/queues", get(pages::queue))
-        .route("/machines", get(pages::machines))
+        .route("/machines", get(pages::machines).post(pages::drain))
         .route("/builders", get(pages::builders))
         .route("/login", get(pages::login).post(pages::sign_in))
         .route("/logout", post(pages::sign_out))
@@ -127,6 +129,14 @@ fn routes() -> Router<Arc<Shared>> {
         .merge(rest::routes())
         .fallback(pages::nothing)
         .method_not_allowed_fallback(pages::wrong_method)
+}
+
+impl Shared {
+    /// `what` is refused for want of a token.
+    pub(super) fn no_token(&self, what: &str) -> Failure {
+        let hint = &self.config.token_hint;
+        Failure::unauthorized(format!("{what} takes a token. {hint}").trim_end())
+    }
 }
 
 impl Answered {
@@ -183,6 +193,13 @@ impl SiteConfig {
         self
     }
 
+    /// How somebody comes by a token, as a sentence: whoever is refused for want of one is told. Nothing by default.
+    #[must_use]
+    pub fn token_hint(mut self, hint: impl Into<String>) -> Self {
+        self.token_hint = hint.into();
+        self
+    }
+
     /// How long an answer may take up to its first byte; 30 s by default.
     #[must_use]
     pub fn request_limit(mut self, limit: Duration) -> Self {
@@ -199,6 +216,7 @@ impl Default for SiteConfig {
             reading: Reading::Open,
             trust_loopback: true,
             request_limit: Duration::from_secs(30),
+            token_hint: String::new(),
         }
     }
 }

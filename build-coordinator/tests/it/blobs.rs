@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use build_coordinator::blobs::{BlobError, BlobName, Blobs, FileBlobs, Logs};
+use build_coordinator::blobs::{BlobError, BlobName, Blobs, FileBlobs, Logs, TimeMark};
+use build_coordinator::model::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
@@ -243,4 +244,64 @@ impl AsyncRead for Failing {
         self.0 -= bytes;
         Poll::Ready(Ok(()))
     }
+}
+
+#[tokio::test]
+async fn a_log_keeps_when_it_was_written_and_is_read_as_ever() {
+    let (_dir, blobs) = scratch().await;
+    let logs = Logs::new(Arc::new(blobs));
+    let name: BlobName = "logs/9/1.gz".parse().unwrap();
+    let mark = |offset, seconds: i64| TimeMark {
+        offset,
+        time: Timestamp::from_micros(seconds * 1_000_000),
+    };
+    let marks = [
+        mark(0, 1_700_000_000),
+        mark(4, 1_700_000_001),
+        mark(600_000, 1_700_090_000),
+    ];
+    let text: Vec<u8> = (0..1_000_000_u32)
+        .map(|n| b"abcdefghijklmnopqrstuvw"[n as usize % 23])
+        .collect();
+    assert_eq!(
+        logs.store_timed(&name, &marks, &text[..]).await.unwrap(),
+        1_000_000
+    );
+    assert_eq!(logs.times(&name).await.unwrap(), marks);
+    for range in [
+        0..10,
+        300_000..300_010,
+        999_990..2_000_000,
+        262_143..262_145,
+    ] {
+        let mut part = Vec::new();
+        let mut reader = logs.read(&name, range.clone()).await.unwrap();
+        reader.read_to_end(&mut part).await.unwrap();
+        let [start, end] =
+            [range.start, range.end.min(1_000_000)].map(|at| usize::try_from(at).unwrap());
+        assert_eq!(part, text[start..end], "{range:?}");
+    }
+    // Any other program reads it too.
+    let mut compressed = Vec::new();
+    logs.compressed(&name)
+        .await
+        .unwrap()
+        .read_to_end(&mut compressed)
+        .await
+        .unwrap();
+    let mut all = Vec::new();
+    io::Read::read_to_end(
+        &mut flate2::read::MultiGzDecoder::new(&compressed[..]),
+        &mut all,
+    )
+    .unwrap();
+    assert_eq!(all, text);
+
+    // One that was stored without has none.
+    logs.store(&name, &b"old"[..]).await.unwrap();
+    assert_eq!(logs.times(&name).await.unwrap(), []);
+    logs.store_timed(&name, &marks[..1], &b""[..])
+        .await
+        .unwrap();
+    assert_eq!(logs.times(&name).await.unwrap(), marks[..1]);
 }

@@ -40,7 +40,7 @@ impl Config {
         let mut files = Vec::new();
         for path in paths {
             let path = path.as_ref();
-            match expand(path) {
+            match Self::files(path) {
                 Ok(paths) => files.extend(paths),
                 Err(error) => unreadable(&mut found, path, &error),
             }
@@ -69,6 +69,29 @@ impl Config {
             (name.as_str(), text.as_str(), home)
         });
         Self::build(files, found)
+    }
+
+    /// The files that [`load`](Self::load) reads for `path`: those of a directory that end in `.toml`, in the order of their names, else `path` itself.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be read.
+    pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+        if !path.is_dir() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
     }
 
     /// Reads one file's text; `name` is what problems call it.
@@ -347,24 +370,6 @@ fn merge(into: &mut File, from: File) {
     into.test_policies.extend(from.test_policies);
     into.notify.extend(from.notify);
     into.aliases.extend(from.aliases);
-}
-
-fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn read(path: &Path) -> io::Result<String> {

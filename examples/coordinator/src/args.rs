@@ -1,6 +1,7 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
-use build_coordinator::api::State;
+use build_coordinator::api::{Scope, State};
 use clap::{Parser, Subcommand};
 use program::LogArgs;
 
@@ -45,12 +46,15 @@ pub(crate) enum Request {
     },
     /// List builds, the newest first
     Builds(BuildsArgs),
-    /// List the machines
-    Machines {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
+    /// List the machines, or take one out of service
+    Machines(MachinesArgs),
+    /// Make, list and take back tokens, which changing anything from another machine takes
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
     },
+    /// Read the configuration's files again, now; a coordinator does so by itself some seconds after they have changed
+    Reload,
     /// Print a build's log; the exit status is 1 if the build did not succeed
     Log(LogCommand),
     /// Cancel a build that waits or runs
@@ -79,7 +83,8 @@ pub(crate) enum Request {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunArgs {
-    /// A configuration: a file, or a directory of files that end in .toml; the repository's builders.toml if not given
+    /// A configuration: a file, or a directory of files that end in .toml; if not given, builders.toml of the working copy, as it is there, committed or not. It is read again
+    /// when it has changed, and at SIGHUP if this is no terminal
     #[arg(short, long, value_name = "PATH", global = true)]
     pub(crate) config: Vec<PathBuf>,
     /// A repository to build in place of that of the current directory: a path, or an address (https, http, ssh, git, file or USER@HOST:PATH) whose default branch is
@@ -179,6 +184,57 @@ pub(crate) struct BuildsArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct MachinesArgs {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<MachineCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// Give a machine nothing new; a build that runs on it goes on
+    Drain {
+        /// Its name
+        name: String,
+    },
+    /// Give a machine builds again
+    Undrain {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, this one time: only its hash is kept
+    Create {
+        /// Whom it is for
+        #[arg(long)]
+        name: String,
+        /// What it allows: to read; to change builds as well; or to administer machines, tokens and the configuration as well
+        #[arg(long, default_value = "change", value_parser = scope)]
+        scope: Scope,
+        /// When it ends by itself: after a time such as 90d or 12h; never if not given
+        #[arg(long, value_name = "TIME", value_parser = dashboard_config::parse_duration)]
+        expires: Option<Duration>,
+    },
+    /// List all tokens, also those that ended
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a token back: it is worth nothing any more
+    Revoke {
+        /// The token's id, as listed, or the token itself
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct LogCommand {
     /// The build's number
     pub(crate) id: u64,
@@ -218,6 +274,14 @@ fn split_why(text: &str) -> Result<(String, String), String> {
         .split_once('@')
         .ok_or("write the repository's name, @ and the branch")?;
     Ok((repo.to_owned(), branch.to_owned()))
+}
+
+fn scope(name: &str) -> Result<Scope, String> {
+    let found = Scope::ALL.into_iter().find(|scope| scope.as_str() == name);
+    found.ok_or_else(|| {
+        let all: Vec<&str> = Scope::ALL.into_iter().map(Scope::as_str).collect();
+        format!("one of: {}", all.join(", "))
+    })
 }
 
 fn state(name: &str) -> Result<State, String> {

@@ -209,7 +209,7 @@ async fn refusal(response: Response<Incoming>) -> anyhow::Error {
         .ok()
         .map(|body| body.error.message);
     match (status, said) {
-        (StatusCode::UNAUTHORIZED, Some(said)) => anyhow!("{said} Give it with --token-file"),
+        (StatusCode::UNAUTHORIZED, Some(said)) => anyhow!("{said} Give it with --token-file."),
         (_, Some(said)) => anyhow!("{said}"),
         (status, None) => anyhow!("the coordinator answers {status}"),
     }

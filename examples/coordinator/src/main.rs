@@ -1,5 +1,6 @@
 //! Builds the commits of git repositories on buildlets, and shows them.
 
+mod administer;
 mod args;
 mod check;
 mod client;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use build_coordinator::coordinator::Coordinator;
+use build_coordinator::coordinator::{ConfigNews, Coordinator};
 use build_coordinator::model::{BuildDetail, BuildId, BuildState, Cause};
 use build_coordinator::store::StoreError;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -23,12 +23,17 @@ const LINES: usize = 16;
 /// Cancel safe: nothing is lost but what would have been shown.
 pub(crate) async fn show(coordinator: Coordinator) {
     let mut events = coordinator.subscribe();
+    let mut config = coordinator.config_news();
     let mut screen = Screen::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let changed = tokio::select! {
             events = events.next() => events,
+            Ok(()) = config.changed() => {
+                screen.config(&config.borrow_and_update());
+                continue;
+            }
             _ = ticks.tick() => {
                 screen.tick();
                 continue;
@@ -153,6 +158,24 @@ impl Screen {
     fn tick(&self) {
         for running in self.running.values() {
             running.tick();
+        }
+    }
+
+    fn config(&self, news: &ConfigNews) {
+        match news {
+            ConfigNews::Used { notes, .. } => {
+                self.say("the configuration has changed, and is used from now on");
+                for note in notes {
+                    self.say(&format!("  {}", printable(note)));
+                }
+            }
+            ConfigNews::Refused { problems, .. } => {
+                self.say("the configuration is not good, and the one before is used");
+                for line in problems.to_string().lines() {
+                    self.say(&printable(line));
+                }
+            }
+            _ => {}
         }
     }
 

@@ -11,7 +11,8 @@ use build_coordinator::api::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::args::{BuildsArgs, LogCommand, Request};
+use crate::administer;
+use crate::args::{BuildsArgs, LogCommand, MachinesArgs, Request, TokenCommand};
 use crate::client::Client;
 use crate::shown::{LogPrinter, commit};
 use crate::terminal::{duration, printable, table};
@@ -28,8 +29,19 @@ pub(crate) async fn run(client: &Client, request: &Request) -> anyhow::Result<Ex
         Request::Queue { json: true } => print_json(client, "/api/v1/queue").await?,
         Request::Queue { json: false } => queue(client).await?,
         Request::Builds(args) => builds(client, args).await?,
-        Request::Machines { json: true } => print_json(client, "/api/v1/machines").await?,
-        Request::Machines { json: false } => machines(client).await?,
+        Request::Machines(MachinesArgs {
+            command: Some(command),
+            ..
+        }) => administer::drain(client, command).await?,
+        Request::Machines(MachinesArgs { json: true, .. }) => {
+            print_json(client, "/api/v1/machines").await?;
+        }
+        Request::Machines(_) => machines(client).await?,
+        Request::Token {
+            command: TokenCommand::List { json: true },
+        } => print_json(client, "/api/v1/tokens").await?,
+        Request::Token { command } => administer::token(client, command).await?,
+        Request::Reload => administer::reload(client).await?,
         Request::Log(args) => return log(client, args).await,
         Request::Cancel { id } => {
             let done: Accepted = client
@@ -339,6 +351,6 @@ fn query(filter: &BuildFilter) -> anyhow::Result<String> {
     })
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }

@@ -1,10 +1,11 @@
 //! Running: until stopped, or one revision.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail};
-use build_coordinator::coordinator::Coordinator;
+use build_coordinator::coordinator::{Coordinator, ReloadError};
 use build_coordinator::model::{Attempt, BuildDetail, BuildId, Cause};
 use build_coordinator::run::LiveLog;
 use tokio::io::AsyncReadExt as _;
@@ -36,18 +37,45 @@ pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
         () = finish.cancelled() => bail!("interrupted"),
     };
     eprintln!("building {}", setup.origin);
-    let system = System::start(setup.config, state, args).await?;
+    let system = System::start(setup.config, setup.files, state, args).await?;
     eprintln!(
         "http://localhost:{}/ shows it; its state is in {}",
         system.address.port(),
         dir.display()
     );
     let showing = AbortOnDropHandle::new(tokio::spawn(progress::show(system.coordinator.clone())));
+    let _reloading = reload_on_hangup(&system.coordinator)?;
     finish.cancelled().await;
     eprintln!("what runs is being ended; once more stops it now");
     system.end(&stop).await?;
     drop(showing);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the configuration again at each SIGHUP, unless this is a terminal: whose end is told by the same signal, and ends the program.
+#[cfg(unix)]
+fn reload_on_hangup(coordinator: &Coordinator) -> anyhow::Result<Option<AbortOnDropHandle<()>>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    if io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let mut hangups = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let coordinator = coordinator.clone();
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            // Problems are shown as those are that nobody asked for.
+            match coordinator.reload_files().await {
+                Ok(true) | Err(ReloadError::Refused(_)) => {}
+                Ok(false) => eprintln!("the configuration says what it said before"),
+                Err(error) => eprintln!("the configuration is not read again: {error}"),
+            }
+        }
+    }))))
+}
+
+#[cfg(not(unix))]
+fn reload_on_hangup(_: &Coordinator) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Builds one revision, prints the logs, and says by the exit code how it went.
@@ -85,7 +113,8 @@ pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<Exit
     let mut args = args.clone();
     args.listen = "localhost:0".to_owned();
     eprintln!("building {}", setup.origin);
-    let system = System::start(setup.config.only_when_asked(), state, &args).await?;
+    let config = setup.config.only_when_asked();
+    let system = System::start(config, Vec::new(), state, &args).await?;
     let result = tokio::select! {
         result = build_all(&system.coordinator, &order) => Some(result),
         () = finish.cancelled() => None,

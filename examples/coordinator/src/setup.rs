@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// Where it comes from, for people.
     pub(crate) origin: String,
+    /// The files of this machine that it was read from.
+    pub(crate) files: Vec<PathBuf>,
     /// The working copies that were named, by the names of their repositories.
     working_copies: Vec<(String, PathBuf)>,
     /// The newest commits of what was fetched, by the names of their repositories.
@@ -117,13 +119,14 @@ impl Wanted {
     pub(crate) async fn setup(self, git: &Git) -> anyhow::Result<Setup> {
         match self.what {
             What::Configured(files, config) => Ok(Setup {
-                origin: names(&files),
+                origin: format!("{}, which is read again when it changes", names(&files)),
                 working_copies: config
                     .repositories()
                     .filter(|repo| Path::new(&repo.clone_url).is_dir())
                     .map(|repo| (repo.name.clone(), PathBuf::from(&repo.clone_url)))
                     .collect(),
                 config: *config,
+                files,
                 heads: Vec::new(),
             }),
             What::Repositories(places) => guessed(places, git).await,
@@ -239,6 +242,7 @@ async fn guessed(places: Vec<Place>, git: &Git) -> anyhow::Result<Setup> {
     Ok(Setup {
         config,
         origin,
+        files: Vec::new(),
         working_copies,
         heads,
     })
@@ -260,6 +264,7 @@ fn carried(text: &str, source: &Source, head: &Revision) -> anyhow::Result<Setup
             "{source}, as its {FILE} says in {head}; later changes of that count after a restart"
         ),
         config,
+        files: Vec::new(),
         working_copies: Vec::new(),
         heads,
     })

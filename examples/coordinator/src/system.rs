@@ -31,6 +31,10 @@ use crate::state::State;
 /// The bytes of a new master key.
 const MASTER_KEY: usize = 32;
 
+/// How somebody comes by a token.
+const TOKEN_HINT: &str =
+    "The command `coordinator token create --name NAME`, on the coordinator's machine, makes one.";
+
 /// What runs.
 pub(crate) struct System {
     pub(crate) coordinator: Coordinator,
@@ -45,6 +49,7 @@ pub(crate) struct System {
 impl System {
     pub(crate) async fn start(
         config: Config,
+        config_files: Vec<PathBuf>,
         State { dir, store, git }: State,
         args: &RunArgs,
     ) -> anyhow::Result<Self> {
@@ -70,6 +75,7 @@ impl System {
                 blobs: Arc::new(blobs),
                 pools: vec![Arc::new(reverse.clone())],
                 live_logs: state.join("live"),
+                config_files,
                 courier: Some(Arc::new(HttpCourier::new(Arc::new(default_provider())))),
             },
         )
@@ -84,7 +90,9 @@ impl System {
         let backend: Arc<dyn Backend> = Arc::new(coordinator.clone());
         let site = Site::new(
             backend,
-            SiteConfig::default().reading(reading),
+            SiteConfig::default()
+                .reading(reading)
+                .token_hint(TOKEN_HINT),
             stop_serving.clone(),
         )
         .context("cannot serve the page")?;

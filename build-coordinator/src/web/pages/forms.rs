@@ -37,6 +37,14 @@ pub(in crate::web) struct NewBuild {
 }
 
 #[derive(Debug, Deserialize)]
+pub(in crate::web) struct Drain {
+    #[serde(default)]
+    csrf: String,
+    machine: String,
+    drained: bool,
+}
+
+#[derive(Debug, Deserialize)]
 pub(in crate::web) struct SignIn {
     #[serde(default)]
     csrf: String,
@@ -49,6 +57,7 @@ struct Login {
     frame: Frame,
     is_closed: bool,
     is_wrong: bool,
+    hint: String,
 }
 
 /// Whoever may change things, with a form that is ours.
@@ -94,6 +103,29 @@ pub(in crate::web) async fn retry(
     Ok(Redirect::to(&format!("/builds/{id}")))
 }
 
+/// Takes a machine out of service, or back into it.
+pub(in crate::web) async fn drain(
+    Extracted(site): Extracted<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Form(Drain {
+        csrf,
+        machine,
+        drained,
+    }): Form<Drain>,
+) -> Result<Redirect, Failure> {
+    is_ours(&caller, &csrf)?;
+    if !caller.may_administer() {
+        return Err(Failure::forbidden(
+            "That takes a token of the scope `admin`.",
+        ));
+    }
+    let actor = caller.actor();
+    site.backend
+        .drain_machine(&machine, drained, &actor)
+        .await?;
+    Ok(Redirect::to("/machines"))
+}
+
 /// Adds builds, and shows the one, or the list.
 pub(in crate::web) async fn enqueue(
     Extracted(site): Extracted<Arc<Shared>>,
@@ -137,6 +169,7 @@ fn form(site: &Shared, caller: &Caller, is_wrong: bool) -> Result<Response, Fail
         frame: Frame::new(site, caller, "/login", "Sign in"),
         is_closed: site.config.reading == Reading::Closed,
         is_wrong,
+        hint: site.config.token_hint.clone(),
     }
     .render()?;
     let status = if is_wrong {

@@ -255,6 +255,7 @@ struct MachinesPage {
     frame: Frame,
     now: Timestamp,
     machines: Machines,
+    may_drain: bool,
 }
 
 impl MachinesPage {
@@ -276,6 +277,7 @@ pub(in crate::web) async fn machines(
         frame: Frame::new(&site, &caller, "/machines", "Machines").refreshing(),
         now: Timestamp::now(),
         machines: site.backend.machines().await?,
+        may_drain: caller.may_administer(),
     })
 }
 

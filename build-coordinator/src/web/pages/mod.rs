@@ -6,7 +6,7 @@ mod lists;
 mod status;
 
 pub(super) use self::build::{Panel, build, find, panel};
-pub(super) use self::forms::{cancel, enqueue, login, retry, sign_in, sign_out};
+pub(super) use self::forms::{cancel, drain, enqueue, login, retry, sign_in, sign_out};
 pub(super) use self::lists::{BuildsQuery, builders, builds, dashboard, list, machines, queue};
 pub(super) use self::status::status;
 

@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod chaos;
 mod commands;
+mod files;
 #[cfg(target_os = "linux")]
 mod fleet;
 mod messages;

@@ -246,14 +246,18 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> Config {
-        let text = format!(
+        let text = self.config_text();
+        Config::parse("builders.toml", &text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) fn config_text(&self) -> String {
+        format!(
             "[environment]\nmachine_return = '{}'\n[repo.site]\nclone_url = '{}'\npoll = '1s'\nhistory = 100\n\
              [host.linux]\npool = 'process'\n{}",
             self.machine_return,
             self.repository().display(),
             self.builders
-        );
-        Config::parse("builders.toml", &text).unwrap_or_else(|error| panic!("{error}"))
+        )
     }
 
     pub(crate) async fn store(&self) -> Store {
@@ -287,6 +291,16 @@ impl Place {
         courier: Option<Arc<dyn Courier>>,
     ) -> System {
         let parts = Parts {
+            courier,
+            ..self.parts(pool).await
+        };
+        System {
+            coordinator: Coordinator::start(self.config(), parts).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn parts(&self, pool: Arc<dyn BuildletPool>) -> Parts {
+        Parts {
             store: self.store().await,
             git: Git::open(self.path("git"), GitConfig::default())
                 .await
@@ -294,10 +308,8 @@ impl Place {
             blobs: Arc::new(FileBlobs::open(self.path("blobs")).await.unwrap()),
             pools: vec![pool],
             live_logs: self.path("live"),
-            courier,
-        };
-        System {
-            coordinator: Coordinator::start(self.config(), parts).await.unwrap(),
+            config_files: Vec::new(),
+            courier: None,
         }
     }
 }

@@ -97,7 +97,7 @@ fn check(document: &Value, operation: &Value, reply: &Reply) {
 }
 
 /// Every operation, with a request that succeeds.
-const REQUESTS: [(&str, &str, &str, &str, u16); 13] = [
+const REQUESTS: [(&str, &str, &str, &str, u16); 21] = [
     ("get", "/api/v1/builds", "?limit=100", "", 200),
     (
         "post",
@@ -119,6 +119,13 @@ const REQUESTS: [(&str, &str, &str, &str, u16); 13] = [
     ),
     (
         "get",
+        "/api/v1/builds/{id}/attempts/{attempt}/log/times",
+        "5000",
+        "",
+        200,
+    ),
+    (
+        "get",
         "/api/v1/builds/{id}/attempts/{attempt}/files/{name}",
         "5000",
         "",
@@ -126,6 +133,31 @@ const REQUESTS: [(&str, &str, &str, &str, u16); 13] = [
     ),
     ("get", "/api/v1/queue", "", "", 200),
     ("get", "/api/v1/machines", "", "", 200),
+    ("post", "/api/v1/machines/{name}/drain", "worker-1", "", 200),
+    ("get", "/api/v1/machines", "", "", 200),
+    (
+        "post",
+        "/api/v1/machines/{name}/undrain",
+        "worker-1",
+        "",
+        200,
+    ),
+    (
+        "post",
+        "/api/v1/tokens",
+        "",
+        r#"{"name": "laptop", "scope": "change", "expires": "2999-01-01T00:00:00Z"}"#,
+        201,
+    ),
+    (
+        "post",
+        "/api/v1/tokens/{id}/revoke",
+        "0123456789abcdef",
+        "",
+        200,
+    ),
+    ("get", "/api/v1/tokens", "", "", 200),
+    ("post", "/api/v1/reload", "", "", 200),
     ("get", "/api/v1/health", "", "", 200),
     ("get", "/api/v1/openapi.json", "", "", 200),
     // And one that does not.
@@ -136,6 +168,8 @@ fn filled(path: &str, value: &str) -> String {
     if path.contains("{id}") {
         let path = path.replace("{id}", value).replace("{attempt}", "1");
         path.replace("{name}", "target/report%20%3C1%3E.html")
+    } else if path.contains("{name}") {
+        path.replace("{name}", value)
     } else {
         format!("{path}{value}")
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use build_coordinator::api::*;
-use build_coordinator::model::{EventSeq, Scope};
+use build_coordinator::model::EventSeq;
 use build_coordinator::web::*;
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 pub(super) const REVISION: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 pub(super) const CHANGER: &str = "changer-token";
 pub(super) const READER: &str = "reader-token";
+pub(super) const ADMIN: &str = "admin-token";
 
 #[derive(Default)]
 pub(super) struct Known {
@@ -27,6 +28,7 @@ pub(super) struct Known {
     pub(super) commands: Vec<String>,
     pub(super) revoked: Vec<String>,
     pub(super) files: BTreeMap<String, &'static [u8]>,
+    pub(super) tokens: Vec<Token>,
 }
 
 pub(super) struct Memory {
@@ -255,6 +257,10 @@ impl Backend for Memory {
                 name: "alice".to_owned(),
                 scope: Scope::Change,
             }),
+            ADMIN => Some(Identity {
+                name: "carol".to_owned(),
+                scope: Scope::Admin,
+            }),
             READER => Some(Identity {
                 name: "bob".to_owned(),
                 scope: Scope::Read,
@@ -295,6 +301,64 @@ impl Backend for Memory {
                 .commands
                 .push(format!("enqueue {} by {}", what.revision, by.name()));
             Ok(vec![id])
+        })
+    }
+
+    async fn drain_machine(
+        &self,
+        name: &str,
+        drained: bool,
+        by: &Actor,
+    ) -> Result<(), CommandError> {
+        self.change(|known| {
+            let found = known
+                .machines
+                .machines
+                .iter_mut()
+                .find(|one| one.name == name);
+            let machine = found
+                .ok_or_else(|| CommandError::NotFound("There is no such machine.".to_owned()))?;
+            machine.drained = drained;
+            known
+                .commands
+                .push(format!("drain {name} {drained} by {}", by.name()));
+            Ok(())
+        })
+    }
+
+    async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError> {
+        self.change(|known| known.commands.push(format!("reload by {}", by.name())));
+        Ok(Reloaded {
+            changed: true,
+            notes: vec!["host types are as they were".to_owned()],
+        })
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, BackendError> {
+        Ok(self.known.lock().unwrap().tokens.clone())
+    }
+
+    async fn create_token(&self, what: &NewToken, _: &Actor) -> Result<CreatedToken, CommandError> {
+        let token = serde_json::json!({
+            "id": "0123456789abcdef",
+            "name": what.name,
+            "scope": what.scope,
+            "created": ago(0),
+            "expires": what.expires,
+        });
+        let token: Token = serde_json::from_value(token).unwrap();
+        self.change(|known| known.tokens.push(token.clone()));
+        let secret = "bskt_0123456789abcdef_secret".to_owned();
+        Ok(CreatedToken { token, secret })
+    }
+
+    async fn revoke_token(&self, id: &TokenId, _: &Actor) -> Result<(), CommandError> {
+        self.change(|known| {
+            let found = known.tokens.iter_mut().find(|token| token.id == *id);
+            let token = found
+                .ok_or_else(|| CommandError::NotFound("There is no such token.".to_owned()))?;
+            token.revoked = Some(ago(0));
+            Ok(())
         })
     }
 }
@@ -441,6 +505,7 @@ pub(super) fn busy() -> Arc<Memory> {
         connected: Some(ago(80_000)),
         since: Some(ago(250)),
         build,
+        drained: false,
     };
     known.machines = Machines {
         pools: vec![

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use build_coordinator::api::{Build, Builds, Enqueued, Machines, Queue, State};
+use build_coordinator::api::{Build, Builds, Enqueued, LogTimes, Machines, Queue, State};
 use build_coordinator::model::{Scope, Timestamp};
 use build_coordinator::web::SiteConfig;
 use serde::de::DeserializeOwned;
@@ -91,7 +91,14 @@ async fn a_build_is_seen_from_its_first_line_to_its_stored_log() {
     assert_eq!(log.body.len() as u64, attempt.log_bytes.unwrap());
     let last = server.get_with(&path, &[("Range", "bytes=-1")]).await;
     assert_eq!((last.status, last.text()), (206, "1"));
+    let times: LogTimes = read(&server.get(&format!("{path}/times")).await);
+    assert!(!times.marks.is_empty() && times.marks[0].time >= attempt.started);
     let page = server.get(&format!("/builds/{id}")).await;
+    assert!(
+        page.text().contains("<time"),
+        "lines have times still: {}",
+        page.text()
+    );
     assert!(page.text().contains("begun</span>") && !page.text().contains("data-events="));
 
     let dashboard = server.get("/dashboard").await;

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{LIMIT, Reply, serve, serve_with};
-use super::memory::{CHANGER, Memory, READER, attempt, build, busy};
+use super::memory::{ADMIN, CHANGER, Memory, READER, attempt, build, busy};
 
 const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
 
@@ -353,6 +353,83 @@ async fn beyond_loopback_changing_takes_a_token_that_allows_it() {
         202
     );
     assert_eq!(memory.commands(), ["cancel 5001 by alice"]);
+}
+
+#[tokio::test]
+async fn machines_tokens_and_the_configuration_are_an_operators() {
+    let memory = busy();
+    let config = SiteConfig::default()
+        .trust_loopback(false)
+        .token_hint("Ask <carol>.");
+    let server = serve_with(memory.clone(), config).await;
+    let bearer = |token: &str| format!("Bearer {token}");
+    let json = ("Content-Type", "application/json");
+    let requests = [
+        ("POST", "/api/v1/machines/worker-1/drain", ""),
+        ("POST", "/api/v1/machines/worker-1/undrain", ""),
+        ("POST", "/api/v1/reload", ""),
+        ("GET", "/api/v1/tokens", ""),
+        (
+            "POST",
+            "/api/v1/tokens",
+            r#"{"name": "x", "scope": "admin"}"#,
+        ),
+        ("POST", "/api/v1/tokens/0123456789abcdef/revoke", ""),
+    ];
+    for (method, path, body) in requests {
+        let nobody = server.send(method, path, &[json], body).await;
+        assert_eq!(nobody.status, 401, "{path}");
+        assert!(nobody.text().contains("Ask <carol>."), "{}", nobody.text());
+        for token in [READER, CHANGER] {
+            let headers = [json, ("Authorization", &*bearer(token))];
+            let refused = server.send(method, path, &headers, body).await;
+            assert_eq!(refused.status, 403, "{path}");
+        }
+    }
+    assert!(memory.commands().is_empty());
+    for (method, path, body) in requests {
+        let headers = [json, ("Authorization", &*bearer(ADMIN))];
+        let done = server.send(method, path, &headers, body).await;
+        assert!(done.status < 300, "{path}: {}", done.text());
+        if done.text().contains("secret") {
+            assert_eq!(done.header("cache-control"), Some("no-store"));
+        }
+    }
+    assert_eq!(
+        memory.commands(),
+        [
+            "drain worker-1 true by carol",
+            "drain worker-1 false by carol",
+            "reload by carol"
+        ]
+    );
+    let login = server.get("/login").await;
+    assert!(
+        login.text().contains("Ask &#60;carol&#62;."),
+        "{}",
+        login.text()
+    );
+}
+
+#[tokio::test]
+async fn the_page_of_machines_drains_them() {
+    let memory = busy();
+    let server = serve(memory.clone()).await;
+    let page = server.get("/machines").await;
+    assert_eq!(page.text().matches("<button>Drain</button>").count(), 4);
+    let form = format!("csrf={}&machine=worker-1&drained=true", page.csrf());
+    assert_eq!(server.post("/machines", &[], &form).await.status, 303);
+    let page = server.get("/machines").await;
+    assert_eq!(page.text().matches("<button>Undrain</button>").count(), 1);
+    let forged = server
+        .post("/machines", &[], "machine=worker-1&drained=false")
+        .await;
+    assert_eq!(forged.status, 403);
+    assert_eq!(memory.commands(), ["drain worker-1 true by local"]);
+
+    // Who may not has no button.
+    let far = serve_with(memory, SiteConfig::default().trust_loopback(false)).await;
+    assert!(!far.get("/machines").await.text().contains("Drain</button>"));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The program `coordinator` as its user meets it.
 
 #[cfg(unix)]
+mod administer;
+#[cfg(unix)]
 mod asking;
 #[cfg(unix)]
 mod browser;

@@ -177,6 +177,36 @@ impl Store {
         };
         Ok(Grid { rows, next })
     }
+
+    /// Where in the [`grid`](Self::grid) of a branch the part behind its newest `commits` begins, as its `before`; `None` if the branch has
+    /// not so many. It takes time in proportion to `commits`; pages that follow each other are better found by [`Grid::next`].
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn grid_behind(
+        &self,
+        repository: &str,
+        branch: &str,
+        commits: u32,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(skipped) = commits.checked_sub(1) else {
+            return Ok(Some(i64::MAX));
+        };
+        let select = sql(
+            "SELECT position FROM branch_commits WHERE repository = $1 AND branch = $2 \
+             ORDER BY position DESC LIMIT 1 OFFSET $3",
+        );
+        let select = select.bind(repository).bind(branch).bind(skipped);
+        let row = self
+            .readers()
+            .snapshot()
+            .await?
+            .session()
+            .row(select)
+            .await?;
+        row.map(|row| row.int(0)).transpose()
+    }
 }
 
 async fn fill_cells(

@@ -147,6 +147,8 @@ pub struct GridQuery {
     pub branch: String,
     /// Older than the page that gave this as [`Grid::next`].
     pub before: Option<i64>,
+    /// Which page, counted from 0, the newest commits; counts only without `before`.
+    pub page: usize,
     /// How many commits a page has.
     pub rows: usize,
 }
@@ -177,6 +179,8 @@ pub struct GridRow {
     pub author: String,
     /// When it was made.
     pub time: Timestamp,
+    /// The commit of the repository that its builds were made against, where there is one: a commit has a row for each.
+    pub base: Option<String>,
     /// One for each of [`Grid::builders`].
     pub cells: Vec<Option<Cell>>,
 }

@@ -76,6 +76,8 @@ struct BuildStatus<'a> {
 struct BuildRevision<'a> {
     repo: &'a str,
     revision: &'a str,
+    #[serde(rename = "goRevision", skip_serializing_if = "Option::is_none")]
+    go_revision: Option<&'a str>,
     date: String,
     branch: &'a str,
     author: &'a str,
@@ -88,6 +90,7 @@ pub(super) fn build_status(grid: &Grid, base: &str) -> Response {
     let revisions = grid.rows.iter().map(|row| BuildRevision {
         repo: &grid.repository,
         revision: &row.revision,
+        go_revision: row.base.as_deref(),
         date: row.time.to_string(),
         branch: &grid.branch,
         author: &row.author,

@@ -132,9 +132,17 @@ pub(super) async fn grid(
     mut builders: Vec<String>,
 ) -> Result<Grid, StoreError> {
     let rows = u32::try_from(query.rows).unwrap_or(u32::MAX);
-    let found = store
-        .grid(&query.repository, &query.branch, query.before, rows)
-        .await?;
+    let (repository, branch) = (&query.repository, &query.branch);
+    let before = match query.before {
+        None if query.page > 0 => {
+            let newer = rows.saturating_mul(u32::try_from(query.page).unwrap_or(u32::MAX));
+            let place = store.grid_behind(repository, branch, newer).await?;
+            // Behind the end there is nothing.
+            Some(place.unwrap_or(i64::MIN))
+        }
+        before => before,
+    };
+    let found = store.grid(repository, branch, before, rows).await?;
     for row in &found.rows {
         for cell in &row.cells {
             if !builders.contains(&cell.builder) {
@@ -147,27 +155,41 @@ pub(super) async fn grid(
         .enumerate()
         .map(|(n, name)| (name.as_str(), n))
         .collect();
-    let rows = found.rows.into_iter().map(|row| {
-        let mut cells = vec![None; columns.len()];
-        // Of several builds, against other revisions, it is the latest.
-        for cell in row.cells {
-            cells[columns[cell.builder.as_str()]] = Some(Cell {
-                build: cell.build.0,
-                state: state_of(cell.state),
+    let mut rows = Vec::with_capacity(found.rows.len());
+    for row in &found.rows {
+        // What it was built against, the newest first: that of the latest build.
+        let mut bases: BTreeMap<_, BuildId> = BTreeMap::new();
+        for cell in &row.cells {
+            let latest = bases.entry(cell.base.as_ref()).or_insert(cell.build);
+            *latest = cell.build.max(*latest);
+        }
+        let mut bases: Vec<_> = bases.into_iter().collect();
+        bases.sort_unstable_by_key(|(_, latest)| std::cmp::Reverse(*latest));
+        if bases.is_empty() {
+            bases.push((None, BuildId(0)));
+        }
+        for (base, _) in bases {
+            let mut cells = vec![None; columns.len()];
+            for cell in row.cells.iter().filter(|cell| cell.base.as_ref() == base) {
+                cells[columns[cell.builder.as_str()]] = Some(Cell {
+                    build: cell.build.0,
+                    state: state_of(cell.state),
+                });
+            }
+            rows.push(GridRow {
+                revision: row.commit.revision.to_string(),
+                author: author(&row.commit),
+                subject: row.commit.subject.clone(),
+                time: row.commit.committed,
+                base: base.map(ToString::to_string),
+                cells,
             });
         }
-        GridRow {
-            revision: row.commit.revision.to_string(),
-            author: author(&row.commit),
-            subject: row.commit.subject,
-            time: row.commit.committed,
-            cells,
-        }
-    });
+    }
     Ok(Grid {
         repository: query.repository.clone(),
         branch: query.branch.clone(),
-        rows: rows.collect(),
+        rows,
         next: found.next,
         builders,
     })

@@ -33,7 +33,8 @@ struct Dashboard {
     repositories: Vec<Repository>,
     branches: Vec<String>,
     rows: usize,
-    is_newest: bool,
+    /// Counted from 0, where it is known.
+    page: Option<usize>,
     legend: [State; 7],
 }
 
@@ -43,6 +44,7 @@ pub(in crate::web) struct DashboardQuery {
     repo: String,
     branch: String,
     before: String,
+    page: String,
     rows: String,
     mode: String,
 }
@@ -61,11 +63,13 @@ pub(in crate::web) async fn dashboard(
                 .map_err(|_| Failure::bad("invalid before: where a page ends is"))?,
         ),
     };
+    let page_number = page_number(&query.page)?;
     let rows = number(&query.rows, "rows", MAX_GRID_ROWS, GRID_ROWS)?;
     let wanted = GridQuery {
         repository: query.repo,
         branch: query.branch,
         before,
+        page: page_number,
         rows,
     };
     let Some(grid) = site.backend.grid(&wanted).await? else {
@@ -89,7 +93,7 @@ pub(in crate::web) async fn dashboard(
             .unwrap_or_default(),
         repositories,
         grid,
-        is_newest: before.is_none(),
+        page: before.is_none().then_some(page_number),
         rows,
         legend: [
             State::Succeeded,
@@ -104,18 +108,40 @@ pub(in crate::web) async fn dashboard(
 }
 
 impl Dashboard {
-    fn page_link(&self, before: &Option<i64>) -> String {
+    fn link(&self, page: usize) -> String {
+        let page = if page == 0 {
+            String::new()
+        } else {
+            page.to_string()
+        };
+        self.link_with(("page", &page))
+    }
+
+    fn newer(&self) -> Option<String> {
+        Some(self.link(self.page?.checked_sub(1)?))
+    }
+
+    fn older(&self) -> Option<String> {
+        let before = self.grid.next?;
+        Some(match self.page {
+            Some(page) => self.link(page + 1),
+            None => self.link_with(("before", &before.to_string())),
+        })
+    }
+
+    fn link_with(&self, place: (&str, &str)) -> String {
         let Grid {
             repository, branch, ..
         } = &self.grid;
+        let rows = match self.rows {
+            GRID_ROWS => String::new(),
+            rows => rows.to_string(),
+        };
         let query = encoded(&[
             ("repo", repository),
             ("branch", branch),
-            ("rows", &self.rows.to_string()),
-            (
-                "before",
-                &before.map(|before| before.to_string()).unwrap_or_default(),
-            ),
+            ("rows", &rows),
+            place,
         ]);
         format!("/dashboard?{query}")
     }
@@ -308,6 +334,17 @@ pub(in crate::web) async fn builders(
         frame: Frame::new(&site, &caller, "/builders", "Builders"),
         builders,
     })
+}
+
+/// The page that upstream's dashboard would show, and what it says if it shows none.
+fn page_number(text: &str) -> Result<usize, Failure> {
+    let number: i64 = match text {
+        "" => 0,
+        text => text
+            .parse()
+            .map_err(|_| Failure::bad(format!("invalid page value {text:?}")))?,
+    };
+    usize::try_from(number).map_err(|_| Failure::bad("negative page"))
 }
 
 /// Reads a number of an address.

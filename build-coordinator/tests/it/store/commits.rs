@@ -58,6 +58,12 @@ async fn the_dashboard_shows_commits_newest_first_with_their_builds(scratch: Scr
     let grid = store.grid("tools", "main", grid.next, 4).await.unwrap();
     assert_eq!((numbers(&grid), grid.next), (vec![103, 102, 101], None));
     assert_eq!(grid.rows[2].cells.len(), 1);
+    let second = store.grid_behind("tools", "main", 4).await.unwrap();
+    assert_eq!(store.grid("tools", "main", second, 4).await.unwrap(), grid);
+    let first = store.grid_behind("tools", "main", 0).await.unwrap();
+    let first = store.grid("tools", "main", first, 1).await.unwrap();
+    assert_eq!(first, store.grid("tools", "main", None, 1).await.unwrap());
+    assert_eq!(store.grid_behind("tools", "main", 8).await.unwrap(), None);
 
     let branches = store.branches("tools").await.unwrap();
     assert_eq!(

@@ -152,7 +152,9 @@ impl Backend for Memory {
         }
         let skipped = query
             .before
-            .map_or(0, |before| usize::try_from(-before).unwrap())
+            .map_or(query.page * query.rows, |before| {
+                usize::try_from(-before).unwrap()
+            })
             .min(grid.rows.len());
         grid.rows.drain(..skipped);
         grid.next =
@@ -659,6 +661,7 @@ pub(super) fn grid(builds: &mut BTreeMap<u64, Build>, builders: &[&str], commits
             subject: subjects[n as usize % subjects.len()].to_owned(),
             author: "Ada Example <ada@example.org>".to_owned(),
             time: ago(n * 5000 + 200),
+            base: None,
             cells,
         });
     }

@@ -34,7 +34,7 @@ async fn the_dashboard_has_a_cell_for_each_build_and_goes_back_in_time() {
     assert_eq!(text.matches("class=\"cell ").count(), cells);
     assert!(
         text.contains(
-            "rel=\"next\" href=\"/dashboard?repo=demo&#38;branch=main&#38;rows=10&#38;before=-10\""
+            "rel=\"next\" href=\"/dashboard?repo=demo&#38;branch=main&#38;rows=10&#38;page=1\""
         ),
         "{text}"
     );
@@ -44,6 +44,26 @@ async fn the_dashboard_has_a_cell_for_each_build_and_goes_back_in_time() {
         .text()
         .to_owned();
     assert!(second.contains(">Newest</a>"));
+    let page = server.get("/dashboard?rows=10&page=1").await;
+    let page = page.text();
+    let of_first = memory.known.lock().unwrap().grid.rows[10].revision.clone();
+    assert!(page.contains(&of_first[..10]) && second.contains(&of_first[..10]));
+    assert!(
+        page.contains("rel=\"prev\" href=\"/dashboard?repo=demo&#38;branch=main&#38;rows=10\"")
+    );
+    assert!(page.contains("rows=10&#38;page=2\""));
+    let behind = server.get("/dashboard?page=1000").await;
+    assert_eq!(behind.status, 200);
+    assert!(!behind.text().contains("rel=\"next\""));
+    for (wrong, said) in [
+        ("x", "invalid page value"),
+        ("1.5", "invalid page value"),
+        ("-1", "negative page"),
+    ] {
+        let refused = server.get(&format!("/dashboard?page={wrong}")).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains(said), "{}", refused.text());
+    }
     assert_eq!(server.get("/dashboard?repo=none").await.status, 404);
     for wrong in ["before=x", "rows=100000", "mode=nonsense"] {
         assert_eq!(
@@ -61,6 +81,10 @@ async fn programs_read_the_dashboard_as_they_read_upstreams() {
     let status = server.get("/dashboard?mode=json").await.json();
     let grid = memory.known.lock().unwrap().grid.clone();
     assert_eq!(status["builders"][0], "linux-amd64");
+    assert!(status["revisions"][3].get("goRevision").is_none());
+    memory.change(|known| known.grid.rows[3].base = Some(REVISION.to_owned()));
+    let against = server.get("/dashboard?mode=json").await.json();
+    assert_eq!(against["revisions"][3]["goRevision"], REVISION);
     let revision = &status["revisions"][3];
     assert_eq!(revision["repo"], "demo");
     assert_eq!(revision["revision"], grid.rows[3].revision.as_str());

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 pub use self::http_courier::HttpCourier;
 pub(crate) use self::messenger::carry_messages;
 pub(crate) use self::rules::deliveries;
-pub use self::rules::{SIGNATURE, signature};
+pub use self::rules::{SIGNATURE, signature, terminal_rules};
 
 /// Sends messages.
 #[async_trait]

@@ -55,6 +55,34 @@ pub(crate) async fn deliveries(
     Ok(deliveries.collect())
 }
 
+/// The rules with `terminal` that want to know of a build that is done, each with what it wants to know it as.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn terminal_rules(
+    store: &Store,
+    config: &Config,
+    build: &Build,
+) -> Result<Vec<(String, NotifyOn)>, StoreError> {
+    let (Some(cause), Some(builder)) = (build.cause(), config.builder(&build.key.builder)) else {
+        return Ok(Vec::new());
+    };
+    let rules: Vec<&Notify> = config
+        .notify(builder)
+        .filter(|rule| rule.terminal)
+        .collect();
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let previous = previous(store, build).await?;
+    let wanted = rules.into_iter().filter_map(|rule| {
+        let on = (rule.on.iter()).find(|on| is_told(**on, builder, cause, previous))?;
+        Some((rule.name.clone(), *on))
+    });
+    Ok(wanted.collect())
+}
+
 /// The last verdict before on the same branch and builder.
 async fn previous(store: &Store, build: &Build) -> Result<Option<Cause>, StoreError> {
     let Some(branch) = &build.branch else {

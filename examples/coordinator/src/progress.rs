@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use build_coordinator::coordinator::{ConfigNews, Coordinator};
 use build_coordinator::model::{BuildDetail, BuildId, BuildState, Cause};
+use build_coordinator::notify::terminal_rules;
 use build_coordinator::store::StoreError;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval};
@@ -61,7 +62,17 @@ async fn show_builds(
 ) -> Result<(), StoreError> {
     for id in builds {
         if let Some(detail) = coordinator.store().detail(*id).await? {
+            let build = detail.build.clone();
+            let config = coordinator.config();
+            let rules = terminal_rules(coordinator.store(), &config, &build).await?;
             screen.build(detail);
+            for (rule, on) in rules {
+                screen.say(&format!(
+                    "! {}: {on}, as rule {} tells",
+                    what(&build),
+                    printable(&rule)
+                ));
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use build_coordinator::model::DeliveryState;
-use build_coordinator::notify::{Courier, Message, SIGNATURE, signature};
+use build_coordinator::notify::{Courier, Message, SIGNATURE, signature, terminal_rules};
 
 use super::support::{DEADLINE, FakePool, Place, builder};
 
@@ -22,6 +22,42 @@ impl Courier for FakeCourier {
             .pop()
             .ok_or_else(|| "nobody is there".to_owned())
     }
+}
+
+#[tokio::test]
+async fn rules_for_the_terminal_tell_what_broke_and_what_was_fixed() {
+    let rule = "[notify.here]\nterminal = true\n[notify.chat]\nwebhook = 'https://chat.example.org/hook'\n";
+    let run = "grep 1 version";
+    let place = Place::new(&(builder("test", "notify = ['here', 'chat']", run) + rule));
+    let system = place.start(&FakePool::new(1)).await;
+    let mut told = Vec::new();
+    for (count, version) in [(1, "1"), (2, "2"), (3, "3"), (4, "1")] {
+        if count > 1 {
+            place.commit(version);
+            system.coordinator.look_now();
+        }
+        let done = system.done(count).await;
+        let (store, config) = (system.coordinator.store(), system.coordinator.config());
+        let rules = terminal_rules(store, &config, &done[count - 1].build)
+            .await
+            .unwrap();
+        told.push(
+            rules
+                .into_iter()
+                .map(|(rule, on)| format!("{rule} {on}"))
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(
+        told,
+        [
+            vec![],
+            vec!["here broken".to_owned()],
+            vec![],
+            vec!["here fixed".to_owned()]
+        ]
+    );
+    system.coordinator.stop().await;
 }
 
 #[tokio::test]

@@ -164,7 +164,19 @@ async fn builds_are_asked_for_explained_cancelled_and_retried() {
         panic!("{added:?}")
     };
 
-    let queue: Queue = read(&server.get("/api/v1/queue").await);
+    // Whoever looked for work may have been faster: then the build is in the store a moment before it is in the queue.
+    let queued = async {
+        loop {
+            let queue: Queue = read(&server.get("/api/v1/queue").await);
+            if !queue.items.is_empty() {
+                return queue;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let queue = tokio::time::timeout(DEADLINE, queued)
+        .await
+        .expect("it waits");
     let [item] = queue.items.as_slice() else {
         panic!("{queue:?}")
     };

@@ -74,7 +74,8 @@ pub use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use crate::model::{
     Artifact, Buckets, Builder, Cloud, Command, CrossCompile, DEFAULT_SHELL, Environment, GoBuild,
     Helpers, Host, Isolation, Mode, Notify, NotifyOn, Otherwise, Policy, Pool, Provider,
-    Repository, Retry, Rule, Step, Supersede, TestPolicy, TestRule, TestWhen, TryRule, When,
+    Repository, Retention, Retry, Rule, Step, Supersede, TestPolicy, TestRule, TestWhen, TryRule,
+    When,
 };
 pub use crate::schema::json_schema;
 pub use crate::text::{

@@ -18,8 +18,8 @@ mod types;
 pub use self::types::{
     Accepted, Artifact, Attempt, Build, BuildFilter, Builds, CreatedToken, Drained, Enqueue,
     Enqueued, ErrorBody, Health, HealthCheck, HealthLine, Level, LogTime, LogTimes, Machine,
-    MachineState, Machines, NewToken, Pool, Problem, Queue, QueueItem, Reloaded, Revoked, Span,
-    State, Step, Tokens,
+    MachineState, Machines, NewToken, Pool, Problem, Pruned, Queue, QueueItem, Reloaded, Revoked,
+    Span, State, Step, Tokens,
 };
 pub use crate::model::{Scope, Timestamp, Token, TokenId};
 

@@ -544,3 +544,17 @@ pub struct LogTime {
     /// Never earlier than that of the mark before.
     pub time: Timestamp,
 }
+
+/// What was removed, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// How many builds.
+    pub builds: u64,
+    /// Bytes of their logs and files, before compression.
+    pub bytes: u64,
+    /// When the last of them was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Timestamp>,
+    /// Whether everything is still there.
+    pub dry_run: bool,
+}

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::{Engine, Offer, Order};
 use super::files::{follow_files, use_config};
 use super::finder::find_work;
+use super::prune::prune_again;
 use super::recovery::recover;
 use super::shared::{Made, Shared};
 use super::{CommandError, EnqueueError, StartError};
@@ -107,6 +108,7 @@ impl Coordinator {
             .spawn(Engine::new(shared.clone()).run(left, orders_in, offers_in));
         shared.tasks.spawn(find_work(shared.clone()));
         shared.tasks.spawn(follow_files(shared.clone()));
+        shared.tasks.spawn(prune_again(shared.clone()));
         if let Some(courier) = parts.courier {
             let shared = shared.clone();
             let configs = shared.config.subscribe();

@@ -37,6 +37,7 @@
 //! | one for each attempt | its lease and its log | its machine |
 //! | one for each repository | when to look next | git |
 //! | the reader of the configuration's files | what they looked like | time |
+//! | the remover of old builds | nothing | time |
 //! | the messenger | nothing | deliveries in the store |
 //!
 //! What is known is in the [store](crate::store): a state is changed there first, and then acted on. The engine's own
@@ -69,6 +70,7 @@ mod error;
 mod files;
 mod finder;
 mod machines;
+mod prune;
 mod recovery;
 mod returning;
 mod shared;
@@ -79,3 +81,4 @@ mod work;
 pub use self::coordinator::{Coordinator, Parts, Waiting};
 pub use self::error::{CommandError, EnqueueError, StartError};
 pub use self::files::{ConfigNews, ReloadError};
+pub use self::prune::{PruneError, Pruned};

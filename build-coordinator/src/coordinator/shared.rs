@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) config_news: watch::Sender<ConfigNews>,
     /// One reads the configuration's files at a time.
     pub(super) reading: Semaphore,
+    /// One removes old builds at a time.
+    pub(super) pruning: Semaphore,
     pub(super) limit: OutputLimit,
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) orders: mpsc::Sender<Order>,
@@ -73,6 +75,7 @@ impl Shared {
             first_config: config.clone(),
             config_news: watch::Sender::new(ConfigNews::Unread),
             reading: Semaphore::new(1),
+            pruning: Semaphore::new(1),
             limit: OutputLimit::default(),
             config: watch::Sender::new(config),
             orders,

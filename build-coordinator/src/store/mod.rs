@@ -31,6 +31,7 @@ mod deliveries;
 mod error;
 mod lock;
 mod machines;
+mod prune;
 mod reads;
 mod row;
 #[expect(
@@ -46,6 +47,7 @@ pub use self::commits::{Grid, GridCell, GridRow};
 pub use self::config::StoreConfig;
 pub use self::error::{OpenStoreError, StoreError};
 pub use self::machines::MachineAttempt;
+pub use self::prune::{KeepLimits, Prunable};
 pub use self::reads::{BuildFilter, BuildPage, BuildRow};
 pub use self::store::{Enqueued, EventFeed, Recorded, Store};
 pub use self::tokens::TokenText;

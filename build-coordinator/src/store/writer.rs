@@ -140,6 +140,10 @@ impl Known {
         self.0.get(&build)
     }
 
+    pub(crate) fn forget(&mut self, build: BuildId) {
+        self.0.remove(&build);
+    }
+
     /// Remembers a build as it was written.
     pub(crate) fn put(&mut self, detail: BuildDetail) {
         // Enough for all that run on a thousand machines. Those that do will be read again, the others are seldom needed.

@@ -9,8 +9,8 @@ use futures_util::Stream;
 use tokio::sync::watch;
 
 use crate::api::{
-    Build, BuildFilter, CreatedToken, Enqueue, Health, Machines, NewToken, Queue, Reloaded, Scope,
-    Timestamp, Token, TokenId,
+    Build, BuildFilter, CreatedToken, Enqueue, Health, Machines, NewToken, Pruned, Queue, Reloaded,
+    Scope, Timestamp, Token, TokenId,
 };
 pub use crate::blobs::TimeMark;
 use crate::model::EventSeq;
@@ -90,6 +90,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Reads the configuration's files again. If they are not good, everything stays as it is.
     async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError>;
+
+    /// Removes builds that are beyond what the configuration keeps, or says what that would be.
+    async fn prune(&self, dry_run: bool, by: &Actor) -> Result<Pruned, CommandError>;
 
     /// All tokens.
     async fn tokens(&self) -> Result<Vec<Token>, BackendError>;

@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use crate::api::{
     Build, BuildFilter, CreatedToken, Enqueue, Health, HealthCheck, HealthLine, Level, Machines,
-    NewToken, Pool, Queue, QueueItem, Reloaded, Timestamp, Token, TokenId,
+    NewToken, Pool, Pruned, Queue, QueueItem, Reloaded, Timestamp, Token, TokenId,
 };
 use crate::blobs::{BlobError, BlobName};
-use crate::coordinator::{self, ConfigNews, Coordinator, EnqueueError, ReloadError};
+use crate::coordinator::{self, ConfigNews, Coordinator, EnqueueError, PruneError, ReloadError};
 use crate::model::{BuildId, EventSeq};
 use crate::store::StoreError;
 use crate::web::backend::{
@@ -420,6 +420,22 @@ impl Backend for Coordinator {
             _ => Vec::new(),
         };
         Ok(Reloaded { changed, notes })
+    }
+
+    async fn prune(&self, dry_run: bool, by: &Actor) -> Result<Pruned, CommandError> {
+        tracing::info!(by = by.name(), dry_run, "old builds are to be removed");
+        let pruned = Self::prune(self, dry_run)
+            .await
+            .map_err(|error| match error {
+                PruneError::Stopping => CommandError::Unavailable(sentence(&error)),
+                error => BackendError::new(error).into(),
+            })?;
+        Ok(Pruned {
+            builds: pruned.builds,
+            bytes: pruned.bytes,
+            newest: pruned.newest,
+            dry_run,
+        })
     }
 
     async fn tokens(&self) -> Result<Vec<Token>, BackendError> {

@@ -8,10 +8,11 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Deserialize;
 
 use crate::api::{
     Accepted, Build, Builds, CreatedToken, Drained, Enqueue, Enqueued, Health, LogTime, LogTimes,
-    Machines, NewToken, OPENAPI, Queue, Reloaded, Revoked, TokenId, Tokens,
+    Machines, NewToken, OPENAPI, Pruned, Queue, Reloaded, Revoked, TokenId, Tokens,
 };
 use crate::web::backend::Actor;
 use crate::web::caller::{Caller, Who};
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/machines/{name}/undrain", post(undrain))
         .route("/api/v1/health", get(health))
         .route("/api/v1/reload", post(reload))
+        .route("/api/v1/prune", post(prune))
         .route("/api/v1/tokens", get(tokens).post(create_token))
         .route("/api/v1/tokens/{id}/revoke", post(revoke_token))
 }
@@ -160,6 +162,23 @@ async fn reload(
 ) -> Result<Json<Reloaded>, Failure> {
     let actor = administers(&site, &caller)?;
     Ok(Json(site.backend.reload(&actor).await?))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PruneQuery {
+    /// Any value but `0` and `false`.
+    dry_run: String,
+}
+
+async fn prune(
+    Extracted(site): Extracted<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<PruneQuery>,
+) -> Result<Json<Pruned>, Failure> {
+    let actor = administers(&site, &caller)?;
+    let dry_run = !matches!(query.dry_run.as_str(), "" | "0" | "false");
+    Ok(Json(site.backend.prune(dry_run, &actor).await?))
 }
 
 async fn tokens(

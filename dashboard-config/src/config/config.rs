@@ -9,7 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::validate::validate;
 use super::{Change, File};
 use crate::diagnostic::{Collector, Diagnostic, Diagnostics, Place, SourceFile};
-use crate::model::{Builder, Environment, Host, Mode, Notify, Policy, Repository, TestPolicy};
+use crate::model::{
+    Builder, Environment, Host, Mode, Notify, Policy, Repository, Retention, TestPolicy,
+};
 use crate::record::{Field as _, Places, Reader};
 
 /// The largest file that is read, in bytes.
@@ -158,6 +160,12 @@ impl Config {
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.file.environment
+    }
+
+    /// How long builds are kept.
+    #[must_use]
+    pub fn retention(&self) -> &Retention {
+        &self.file.retention
     }
 
     /// The host types, by name.
@@ -362,6 +370,9 @@ fn stay_home(file: &mut File, address: &str, places: &Places, found: &mut Collec
 fn merge(into: &mut File, from: File) {
     if from.environment != Environment::default() {
         into.environment = from.environment;
+    }
+    if from.retention != Retention::default() {
+        into.retention = from.retention;
     }
     into.hosts.extend(from.hosts);
     into.repositories.extend(from.repositories);

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::model::{Builder, Environment, Host, Notify, Policy, Repository, TestPolicy};
+use crate::model::{Builder, Environment, Host, Notify, Policy, Repository, Retention, TestPolicy};
 use crate::record::record;
 
 record! {
@@ -8,6 +8,8 @@ record! {
     pub(crate) struct File with Default {
         /// The deployment: what there is once.
         pub environment: Environment = Environment::default(),
+        /// How long builds are kept.
+        pub retention: Retention = Retention::default(),
         /// Kinds of machines.
         pub hosts as "host": BTreeMap<String, Host> = BTreeMap::new(),
         /// Git repositories.

@@ -7,6 +7,7 @@ mod host;
 mod notify;
 mod policy;
 mod repository;
+mod retention;
 mod step;
 
 pub use self::builder::{Builder, Helpers, Retry, Supersede, TryRule};
@@ -16,4 +17,5 @@ pub use self::host::{Host, Pool, Provider};
 pub use self::notify::{Notify, NotifyOn};
 pub use self::policy::{Mode, Otherwise, Policy, Rule, TestPolicy, TestRule, TestWhen};
 pub use self::repository::Repository;
+pub use self::retention::Retention;
 pub use self::step::{Artifact, Command, DEFAULT_SHELL, Isolation, Step, When};

@@ -4,7 +4,7 @@ use std::io;
 
 use anyhow::Context as _;
 use build_coordinator::api::{
-    CreatedToken, Drained, NewToken, Reloaded, Revoked, Timestamp, Token, Tokens,
+    CreatedToken, Drained, NewToken, Pruned, Reloaded, Revoked, Timestamp, Token, Tokens,
 };
 
 use crate::args::{MachineCommand, TokenCommand};
@@ -91,6 +91,26 @@ fn list(tokens: &[Token]) -> anyhow::Result<()> {
         ])
     }));
     table(&mut io::stdout().lock(), &rows).context("cannot print")
+}
+
+pub(crate) async fn prune(client: &Client, dry_run: bool) -> anyhow::Result<()> {
+    let path = format!("/api/v1/prune?dry_run={}", u8::from(dry_run));
+    let pruned: Pruned = client.post(&path, &()).await?;
+    let verb = if pruned.dry_run {
+        "would go"
+    } else {
+        "are gone"
+    };
+    let bytes = indicatif::BinaryBytes(pruned.bytes);
+    print!(
+        "{} builds {verb}, with {bytes} of logs and files",
+        pruned.builds
+    );
+    match pruned.newest {
+        Some(newest) => println!("; the last of them was done {newest}"),
+        None => println!(),
+    }
+    Ok(())
 }
 
 pub(crate) async fn reload(client: &Client) -> anyhow::Result<()> {

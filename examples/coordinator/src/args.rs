@@ -53,6 +53,12 @@ pub(crate) enum Request {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Remove builds that are beyond what [retention] of the configuration keeps, with their logs and files, now; a coordinator does so by itself every hour
+    Prune {
+        /// Remove nothing, and say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Read the configuration's files again, now; a coordinator does so by itself some seconds after they have changed
     Reload,
     /// Print a build's log; the exit status is 1 if the build did not succeed

@@ -41,6 +41,7 @@ pub(crate) async fn run(client: &Client, request: &Request) -> anyhow::Result<Ex
             command: TokenCommand::List { json: true },
         } => print_json(client, "/api/v1/tokens").await?,
         Request::Token { command } => administer::token(client, command).await?,
+        Request::Prune { dry_run } => administer::prune(client, *dry_run).await?,
         Request::Reload => administer::reload(client).await?,
         Request::Log(args) => return log(client, args).await,
         Request::Cancel { id } => {

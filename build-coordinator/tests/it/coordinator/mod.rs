@@ -7,6 +7,7 @@ mod files;
 #[cfg(target_os = "linux")]
 mod fleet;
 mod messages;
+mod prune;
 mod restart;
 #[cfg(target_os = "linux")]
 mod returning;

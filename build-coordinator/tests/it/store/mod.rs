@@ -5,6 +5,7 @@ mod commits;
 mod crash;
 #[cfg(feature = "postgres")]
 mod lease;
+mod prune;
 mod records;
 mod replay;
 mod support;

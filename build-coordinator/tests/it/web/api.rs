@@ -97,7 +97,7 @@ fn check(document: &Value, operation: &Value, reply: &Reply) {
 }
 
 /// Every operation, with a request that succeeds.
-const REQUESTS: [(&str, &str, &str, &str, u16); 21] = [
+const REQUESTS: [(&str, &str, &str, &str, u16); 22] = [
     ("get", "/api/v1/builds", "?limit=100", "", 200),
     (
         "post",
@@ -158,6 +158,7 @@ const REQUESTS: [(&str, &str, &str, &str, u16); 21] = [
     ),
     ("get", "/api/v1/tokens", "", "", 200),
     ("post", "/api/v1/reload", "", "", 200),
+    ("post", "/api/v1/prune", "?dry_run=1", "", 200),
     ("get", "/api/v1/health", "", "", 200),
     ("get", "/api/v1/openapi.json", "", "", 200),
     // And one that does not.

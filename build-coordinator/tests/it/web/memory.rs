@@ -336,6 +336,20 @@ impl Backend for Memory {
         })
     }
 
+    async fn prune(&self, dry_run: bool, by: &Actor) -> Result<Pruned, CommandError> {
+        self.change(|known| {
+            known
+                .commands
+                .push(format!("prune {dry_run} by {}", by.name()));
+        });
+        Ok(Pruned {
+            builds: 2,
+            bytes: 10,
+            newest: Some(ago(5)),
+            dry_run,
+        })
+    }
+
     async fn tokens(&self) -> Result<Vec<Token>, BackendError> {
         Ok(self.known.lock().unwrap().tokens.clone())
     }

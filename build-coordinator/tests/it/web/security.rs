@@ -368,6 +368,7 @@ async fn machines_tokens_and_the_configuration_are_an_operators() {
         ("POST", "/api/v1/machines/worker-1/drain", ""),
         ("POST", "/api/v1/machines/worker-1/undrain", ""),
         ("POST", "/api/v1/reload", ""),
+        ("POST", "/api/v1/prune", ""),
         ("GET", "/api/v1/tokens", ""),
         (
             "POST",
@@ -400,7 +401,8 @@ async fn machines_tokens_and_the_configuration_are_an_operators() {
         [
             "drain worker-1 true by carol",
             "drain worker-1 false by carol",
-            "reload by carol"
+            "reload by carol",
+            "prune false by carol"
         ]
     );
     let login = server.get("/login").await;

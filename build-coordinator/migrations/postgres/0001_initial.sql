@@ -170,12 +170,3 @@ CREATE TABLE deliveries (
 );
 
 CREATE INDEX deliveries_due ON deliveries (at) WHERE state = 'waiting';
-
--- Who may write. The row is renewed while its owner lives; every transaction of the owner holds it.
-CREATE TABLE lease (
-    only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
-    owner TEXT NOT NULL,
-    expires TIMESTAMPTZ NOT NULL
-);
-
-INSERT INTO lease VALUES (1, '', '-infinity');

@@ -19,6 +19,18 @@ use super::{OpenStoreError, StoreConfig, StoreError};
 /// How long a reader waits for a connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Who may write. The row is renewed while its owner lives; every transaction of the owner holds it. Made by one at a time, as
+/// `IF NOT EXISTS` fails for one of two who try at once.
+#[cfg(feature = "postgres")]
+const PREPARE_LEASE: [&str; 5] = [
+    "BEGIN",
+    "SELECT pg_advisory_xact_lock(hashtext('build-coordinator lease'))",
+    "CREATE TABLE IF NOT EXISTS lease (only_row BIGINT PRIMARY KEY CHECK (only_row = 1), owner TEXT NOT NULL, \
+     expires TIMESTAMPTZ NOT NULL)",
+    "INSERT INTO lease VALUES (1, '', '-infinity') ON CONFLICT DO NOTHING",
+    "COMMIT",
+];
+
 /// A statement with its arguments, for both databases: placeholders are `$1`, `$2`, in this order.
 pub(crate) struct Sql {
     text: Cow<'static, str>,
@@ -104,7 +116,7 @@ impl Sql {
 }
 
 impl Connection {
-    /// Opens the connection that writes, and brings the tables up to date.
+    /// Opens the connection that writes.
     pub(crate) async fn open_writer(place: &Place) -> Result<Self, OpenStoreError> {
         match place {
             Place::Sqlite(path) => {
@@ -112,32 +124,51 @@ impl Connection {
                     .journal_mode(SqliteJournalMode::Wal)
                     // What was promised is on the disk, not only in the system's memory.
                     .synchronous(SqliteSynchronous::Full);
-                let mut connection = options.connect().await.map_err(StoreError::from)?;
-                migrator([
-                    include_str!("../../migrations/sqlite/0001_initial.sql"),
-                    include_str!("../../migrations/sqlite/0002_resume.sql"),
-                ])
-                .run_direct(None, &mut connection, false)
-                .await
-                .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
+                let connection = options.connect().await.map_err(StoreError::from)?;
                 Ok(Self::Sqlite(connection))
             }
             #[cfg(feature = "postgres")]
             Place::Postgres(url) => {
-                let mut connection = postgres_options(url)?
+                let connection = postgres_options(url)?
                     .connect()
                     .await
                     .map_err(StoreError::from)?;
-                migrator([
-                    include_str!("../../migrations/postgres/0001_initial.sql"),
-                    include_str!("../../migrations/postgres/0002_resume.sql"),
-                ])
-                .run_direct(None, &mut connection, false)
-                .await
-                .map_err(|error| OpenStoreError::Migrate(Box::new(error)))?;
                 Ok(Self::Postgres(connection))
             }
         }
+    }
+
+    /// Makes the tables, or brings them up to date. Whoever does so may write.
+    pub(crate) async fn migrate(&mut self) -> Result<(), OpenStoreError> {
+        let done = match self {
+            Self::Sqlite(connection) => {
+                let scripts = [
+                    include_str!("../../migrations/sqlite/0001_initial.sql"),
+                    include_str!("../../migrations/sqlite/0002_resume.sql"),
+                ];
+                migrator(scripts).run_direct(None, connection, false).await
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => {
+                let scripts = [
+                    include_str!("../../migrations/postgres/0001_initial.sql"),
+                    include_str!("../../migrations/postgres/0002_resume.sql"),
+                ];
+                migrator(scripts).run_direct(None, connection, false).await
+            }
+        };
+        done.map_err(|error| OpenStoreError::Migrate(Box::new(error)))
+    }
+
+    /// Makes the table of the lease, which comes before all others: only its holder may change those. Does nothing for SQLite.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn prepare_lease(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            for text in PREPARE_LEASE {
+                self.session().run(sql(text)).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn session(&mut self) -> Session<'_> {

@@ -84,8 +84,18 @@ impl Store {
             owner: instance.clone(),
             time: config.lease,
         };
-        #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "the lease"))]
         let mut connection = Connection::open_writer(&config.place).await?;
+        #[cfg(feature = "postgres")]
+        {
+            connection.prepare_lease().await?;
+            take_lease(&lease, &mut connection, &config).await?;
+        }
+        if let Err(error) = connection.migrate().await {
+            // A lease that cannot be given back ends by itself.
+            let _ = lease.release(&mut connection).await;
+            return Err(error);
+        }
+        // It may have taken longer than the lease lasts.
         #[cfg(feature = "postgres")]
         take_lease(&lease, &mut connection, &config).await?;
         let readers = Readers::new(&config)?;

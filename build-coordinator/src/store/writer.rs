@@ -339,7 +339,8 @@ impl Lease {
         Ok(connection.session().run(take).await? == 1)
     }
 
-    async fn release(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Gives it back.
+    pub(crate) async fn release(&self, connection: &mut Connection) -> Result<(), StoreError> {
         match connection {
             Connection::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]

@@ -52,6 +52,28 @@ async fn a_coordinator_that_lost_its_lease_cannot_write() {
 }
 
 #[tokio::test]
+async fn the_tables_are_changed_by_the_holder_of_the_lease_alone() {
+    let Some(scratch) = postgres().await else {
+        return;
+    };
+    let url = scratch.url.as_deref().unwrap();
+    let mut outside = PgConnection::connect(url).await.unwrap();
+    // Whoever opens it now believes that no table was made yet.
+    outside
+        .execute("DELETE FROM _sqlx_migrations")
+        .await
+        .unwrap();
+    let refused = Store::open(scratch.config.clone()).await.unwrap_err();
+    assert!(
+        matches!(refused, OpenStoreError::InUse { .. }),
+        "{refused:?}"
+    );
+    scratch.store.close().await.unwrap();
+    let allowed = Store::open(scratch.config.clone()).await.unwrap_err();
+    assert!(matches!(allowed, OpenStoreError::Migrate(_)), "{allowed:?}");
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_replaced() {
     let Some(scratch) = postgres().await else {
         return;

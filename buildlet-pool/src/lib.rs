@@ -71,6 +71,7 @@
 //! | machines, requests that wait | 16,384, 65,536 | [`ReverseConfig::max_machines`], [`ReverseConfig::max_waiting`] |
 //! | a wait, a lease | 1 h, 2 h | [`LeaseRequest::wait_limit`], [`LeaseOptions::time`], [`ReverseConfig::lease_time`] |
 //! | an answer of an idle machine, emptying its work directory | 20 s, 5 min | [`ReverseConfig::health_limit`], [`ReverseConfig::clean_limit`] |
+//! | connections that leases make at once; one of them, waiting for its turn included | 64, 60 s | |
 //! | leaving, when told to halt | 2 s and 5 s | [`ReverseConfig::leave_limit`] |
 //! | machines that are remembered; and told of once they are gone | 20,000, 1,000 | |
 //! | a machine with commands that nobody claims | 10 s | [`ReverseConfig::claim_limit`] |

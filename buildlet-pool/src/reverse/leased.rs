@@ -12,7 +12,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::hold::Hold;
 use super::shared::{PoolGrant, Shared};
+use super::turns::Turns;
 use crate::{Lease, LeaseControl, LostReason, MachineId, Verdict};
+
+/// How long a lease's connection may take: its dial's limit, and as long for its turn to come.
+const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A machine on its way to whoever asked for it. If it does not arrive, it goes to somebody else.
 pub(super) struct Ticket {
@@ -45,10 +49,12 @@ impl Ticket {
         let connector = LeasedConnector {
             dialer: handle.dialer.clone(),
             hold: hold.clone(),
+            turns: self.shared.turns.clone(),
         };
         let (shared, id) = (Arc::downgrade(&self.shared), machine.id);
         let config = client::Config::default()
             .name(&*machine.host_name)
+            .connect_timeout(CONNECT_LIMIT)
             .on_death(move |reason| died(&shared, id, number, reason));
         let client = HttpClient::new(connector, &machine.host_name, config);
         let client = client.expect("the pool's own client has the same name");
@@ -110,6 +116,7 @@ impl LeaseControl for Control {
 struct LeasedConnector {
     dialer: Dialer,
     hold: Arc<Hold>,
+    turns: Arc<Turns>,
 }
 
 impl LeasedConnector {
@@ -123,7 +130,8 @@ impl LeasedConnector {
 impl Connector for LeasedConnector {
     async fn connect(&self) -> io::Result<BoxIo> {
         let over = self.hold.over();
-        match over.run_until_cancelled(self.dialer.dial()).await {
+        let dialing = self.turns.take(self.dialer.dial());
+        match over.run_until_cancelled(dialing).await {
             Some(Ok(connection)) => Ok(Box::new(LeasedIo::new(connection, over))),
             Some(Err(error)) => Err(io::Error::other(error)),
             None => Err(io::Error::new(io::ErrorKind::ConnectionAborted, self.why())),

@@ -11,6 +11,7 @@ mod pool;
 mod record;
 mod session;
 mod shared;
+mod turns;
 
 pub use self::config::{HostPolicy, Reuse, ReverseConfig};
 pub use self::invitation::Invitation;

@@ -13,6 +13,7 @@ use super::core::{Core, Effects, Grant, Handle};
 use super::invitation::Invited;
 use super::leased::Ticket;
 use super::record::Identity;
+use super::turns::Turns;
 use crate::MachineId;
 
 /// What handles of a pool, its tasks and its leases share.
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     /// The tasks of machines end.
     pub(super) kill: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// For the connections that leases make.
+    pub(super) turns: Arc<Turns>,
 }
 
 /// What a lock is held on, for as long as a look-up takes.
@@ -59,6 +62,7 @@ impl Shared {
             all_ended: Notify::new(),
             kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            turns: Arc::new(Turns::new()),
         }
     }
 

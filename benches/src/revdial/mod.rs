@@ -165,7 +165,7 @@ fn of_peer(output: &str, subject: &str, case: &str) -> anyhow::Result<Cost> {
 struct Subjects {
     /// A thread for each end, as in two programs: on the same two threads, whether a transfer has one of them or both is luck.
     apart: Pair,
-    /// Two threads for both ends, as dials at a time are not the same work for either.
+    /// Two threads for both ends: dials at a time are not the same work for either, and of a round trip most would be to wake the other.
     full: Pair,
     resumed: Pair,
     warm: Arc<Reverse>,
@@ -214,9 +214,9 @@ impl Subjects {
         to: &mut Measured,
     ) -> anyhow::Result<()> {
         let (pair, runtime) = match case {
-            Case::Throughput | Case::RoundTrip => (&self.apart, &self.dialing),
+            Case::Throughput => (&self.apart, &self.dialing),
             Case::Dials { resumed: true, .. } => (&self.resumed, &self.together),
-            Case::Dials { .. } | Case::WarmDial => (&self.full, &self.together),
+            Case::RoundTrip | Case::Dials { .. } | Case::WarmDial => (&self.full, &self.together),
         };
         let Pair { tls, ours } = pair;
         let (tls, ours, warm) = (Arc::clone(tls), Arc::clone(ours), Arc::clone(&self.warm));

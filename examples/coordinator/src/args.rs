@@ -53,7 +53,7 @@ pub(crate) enum Request {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Remove builds that are beyond what [retention] of the configuration keeps, with their logs and files, now; a coordinator does so by itself every hour
+    /// Remove builds that are beyond what `retention` of the configuration keeps, with their logs and files, now; a coordinator does so by itself every hour
     Prune {
         /// Remove nothing, and say what would go
         #[arg(long)]

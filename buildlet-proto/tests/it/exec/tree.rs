@@ -66,7 +66,9 @@ async fn a_grandchild_may_finish_its_output_within_the_time_for_it(config: Confi
     tokio::fs::write(&fifo, "child ends\n").await.unwrap();
     assert_eq!(read_all(&mut running).await, "child ends\n");
     let outcome = running.wait().await;
-    assert_eq!((outcome.state, outcome.strays), (ProcessState::Success, 0));
+    assert_eq!((outcome.state, outcome.left), (ProcessState::Success, 0));
+    // Two processes held the output. The system closes files before a process counts as ended, so they may be met on their way.
+    assert!(outcome.strays <= 2, "{}", outcome.strays);
 }
 
 async fn killing_a_command_kills_the_tree(config: Config) {

@@ -296,7 +296,7 @@ async fn a_thousand_builds_are_shown_at_once() {
     let [answered, complete] =
         serde_json::from_value::<[f64; 2]>(browser.eval(timing).await).unwrap();
     eprintln!("{count} builds: answered after {answered:.0} ms, shown after {complete:.0} ms");
-    // A hundred times what it takes, as other machines may be busy: the print is the measurement.
+    // A hundred times what it takes, as the machine may be busy: the print is the measurement.
     assert!(complete < 60_000.0, "{complete} ms");
     browser.picture("thousand").await;
     browser.check(&server.url("/"));

@@ -163,7 +163,7 @@ async fn a_thousand_builds_are_shown_at_once() {
     })()";
     let shown = browser.eval(timing).await.as_f64().unwrap();
     eprintln!("shown after {shown:.0} ms");
-    // Far more than it takes, so that a busy machine does not matter, and far less than somebody would wait.
+    // A hundred times what it takes, as the machine may be busy: the print is the measurement.
     assert!(shown < 60_000.0, "{shown} ms");
     browser.picture("coordinator").await;
     browser.check(asked.url());

@@ -1,7 +1,7 @@
 use std::future::Future as _;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
@@ -177,39 +177,49 @@ fn spilled(len: usize) -> (Buffer, tempfile::TempDir) {
     (log, dir)
 }
 
-#[tokio::test]
-async fn spilled_bytes_are_read_elsewhere_than_on_the_runtime() {
-    let (log, _dir) = spilled(200_000);
-    let all = log.to_vec().unwrap();
-    let mut reader = log.reader();
-    // The file is read by a blocking thread, so the first poll cannot be ready.
-    {
-        let next = pin!(reader.next_chunk());
-        assert!(
-            next.poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
-    }
-    let mut seen = reader.next_chunk().await.unwrap().unwrap().to_vec();
-    AsyncReadExt::read_to_end(&mut reader, &mut seen)
-        .await
+/// Runs `f` on a runtime whose only blocking thread is held until `f` drops the sender it is given.
+fn with_held_blocking_thread(f: impl AsyncFnOnce(mpsc::Sender<()>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
         .unwrap();
-    assert!(seen == all);
+    let (hold, held) = mpsc::channel::<()>();
+    runtime.spawn_blocking(move || held.recv());
+    runtime.block_on(f(hold));
 }
 
-#[tokio::test]
-async fn a_blocking_read_outruns_an_abandoned_load() {
+#[test]
+fn spilled_bytes_are_read_elsewhere_than_on_the_runtime() {
     let (log, _dir) = spilled(200_000);
     let all = log.to_vec().unwrap();
     let mut reader = log.reader();
-    assert!(poll_next(&mut reader, Waker::noop()).is_pending());
-    let mut first = [0; 100];
-    assert_eq!(std::io::Read::read(&mut reader, &mut first).unwrap(), 100);
-    let mut seen = first.to_vec();
-    while let Some(chunk) = reader.next_chunk().await.unwrap() {
-        seen.extend_from_slice(&chunk);
-    }
-    assert!(seen == all);
+    with_held_blocking_thread(async |hold| {
+        assert!(poll_next(&mut reader, Waker::noop()).is_pending());
+        drop(hold);
+        let mut seen = reader.next_chunk().await.unwrap().unwrap().to_vec();
+        AsyncReadExt::read_to_end(&mut reader, &mut seen)
+            .await
+            .unwrap();
+        assert!(seen == all);
+    });
+}
+
+#[test]
+fn a_blocking_read_outruns_an_abandoned_load() {
+    let (log, _dir) = spilled(200_000);
+    let all = log.to_vec().unwrap();
+    let mut reader = log.reader();
+    with_held_blocking_thread(async |hold| {
+        assert!(poll_next(&mut reader, Waker::noop()).is_pending());
+        let mut first = [0; 100];
+        assert_eq!(std::io::Read::read(&mut reader, &mut first).unwrap(), 100);
+        drop(hold);
+        let mut seen = first.to_vec();
+        while let Some(chunk) = reader.next_chunk().await.unwrap() {
+            seen.extend_from_slice(&chunk);
+        }
+        assert!(seen == all);
+    });
 }
 
 #[test]

@@ -25,6 +25,9 @@ use crate::livelog::median;
 use crate::machine;
 use crate::table::{Align, markdown};
 
+/// Turns of the subjects in a round of round trips.
+const TURNS: u32 = 10;
+
 /// What a row of the table is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
@@ -165,12 +168,15 @@ fn of_peer(output: &str, subject: &str, case: &str) -> anyhow::Result<Cost> {
 struct Subjects {
     /// A thread for each end, as in two programs: on the same two threads, whether a transfer has one of them or both is luck.
     apart: Pair,
-    /// Two threads for both ends: dials at a time are not the same work for either, and of a round trip most would be to wake the other.
+    /// One thread for both ends: of a round trip between two, most is to wake the other.
+    near: Pair,
+    /// Two threads for both ends: dials at a time are not the same work for either.
     full: Pair,
     resumed: Pair,
     warm: Arc<Reverse>,
     // Behind what runs on them.
     together: Runtime,
+    alone: Runtime,
     dialing: Runtime,
     _working: Runtime,
 }
@@ -192,15 +198,18 @@ impl Pair {
 
 impl Subjects {
     fn new() -> anyhow::Result<Self> {
-        let (together, dialing, working) = (runtime(2)?, runtime(1)?, runtime(1)?);
+        let (together, alone) = (runtime(2)?, runtime(1)?);
+        let (dialing, working) = (runtime(1)?, runtime(1)?);
         let worker = together.handle();
         let warm = async { Reverse::new(&Configs::new(true)?, reverse::WARM, worker).await };
         Ok(Self {
             apart: dialing.block_on(Pair::new(false, working.handle()))?,
+            near: alone.block_on(Pair::new(false, alone.handle()))?,
             full: together.block_on(Pair::new(false, worker))?,
             resumed: together.block_on(Pair::new(true, worker))?,
             warm: Arc::new(together.block_on(warm)?),
             together,
+            alone,
             dialing,
             _working: working,
         })
@@ -216,31 +225,37 @@ impl Subjects {
         let (pair, runtime) = match case {
             Case::Throughput => (&self.apart, &self.dialing),
             Case::Dials { resumed: true, .. } => (&self.resumed, &self.together),
-            Case::RoundTrip | Case::Dials { .. } | Case::WarmDial => (&self.full, &self.together),
+            Case::RoundTrip => (&self.near, &self.alone),
+            Case::Dials { .. } | Case::WarmDial => (&self.full, &self.together),
         };
         let Pair { tls, ours } = pair;
         let (tls, ours, warm) = (Arc::clone(tls), Arc::clone(ours), Arc::clone(&self.warm));
         // As a task: what runs on this thread instead would have to be woken by the runtime's.
         let measured = runtime.spawn(async move {
-            anyhow::Ok(match case {
-                Case::Throughput => (
-                    Some(throughput(&*tls, mib).await?),
-                    throughput(&*ours, mib).await?,
-                ),
-                Case::RoundTrip => (
-                    Some(round_trip(&*tls, time).await?),
-                    round_trip(&*ours, time).await?,
-                ),
-                Case::Dials { at_once, .. } => (
-                    Some(dials(&tls, at_once, time).await?),
-                    dials(&ours, at_once, time).await?,
-                ),
-                Case::WarmDial => (None, warm_dial(&warm, time).await?),
-            })
+            let (mut of_tls, mut of_ours) = (Vec::new(), Vec::new());
+            match case {
+                Case::Throughput => {
+                    of_tls.push(throughput(&*tls, mib).await?);
+                    of_ours.push(throughput(&*ours, mib).await?);
+                }
+                // By turns, as a few percent are to be seen and the clock of a CPU changes more than that.
+                Case::RoundTrip => {
+                    for _ in 0..TURNS {
+                        of_tls.push(round_trip(&*tls, time / TURNS).await?);
+                        of_ours.push(round_trip(&*ours, time / TURNS).await?);
+                    }
+                }
+                Case::Dials { at_once, .. } => {
+                    of_tls.push(dials(&tls, at_once, time).await?);
+                    of_ours.push(dials(&ours, at_once, time).await?);
+                }
+                Case::WarmDial => of_ours.push(warm_dial(&warm, time).await?),
+            }
+            anyhow::Ok((of_tls, of_ours))
         });
         let (tls, ours) = runtime.block_on(measured)??;
         to.tls.extend(tls);
-        to.ours.push(ours);
+        to.ours.extend(ours);
         Ok(())
     }
 }

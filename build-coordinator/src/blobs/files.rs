@@ -1,13 +1,18 @@
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::{BlobError, BlobName, BlobReader, Blobs};
+
+/// Folders that are remembered, so that the names above them are not flushed for each blob.
+const MAX_DURABLE: usize = 1024;
 
 /// Bytes that are read and written at once.
 const PIECE: usize = 64 << 10;
@@ -19,6 +24,8 @@ const PIECE: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct FileBlobs {
     dir: PathBuf,
+    /// Folders whose own names are on the disk. At most [`MAX_DURABLE`].
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl FileBlobs {
@@ -30,7 +37,10 @@ impl FileBlobs {
     /// If it cannot be made or cleaned.
     pub async fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
-        let blobs = Self { dir };
+        let blobs = Self {
+            dir,
+            durable: Arc::default(),
+        };
         let temporary = blobs.temporary();
         blocking(move || {
             make_private_dir(&temporary)?;
@@ -50,6 +60,41 @@ impl FileBlobs {
 
     fn path(&self, name: &BlobName) -> PathBuf {
         self.dir.join(name.as_str())
+    }
+
+    /// Gives a finished file its name, in a way that a crash does not undo.
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let parent = to.parent().unwrap_or(&self.dir);
+        make_private_dir(parent)?;
+        fs::rename(from, to)?;
+        #[cfg(unix)]
+        let mut new = Vec::new();
+        #[cfg(unix)]
+        for folder in parent.ancestors() {
+            fs::File::open(folder)?.sync_all()?;
+            // Its own name is in the one above, which may be new too.
+            if folder == self.dir || self.durable().contains(folder) {
+                break;
+            }
+            new.push(folder);
+        }
+        #[cfg(unix)]
+        self.remember(&new);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn remember(&self, folders: &[&Path]) {
+        let mut durable = self.durable();
+        if durable.len() + folders.len() > MAX_DURABLE {
+            durable.clear();
+        }
+        durable.extend(folders.iter().map(|folder| folder.to_path_buf()));
+    }
+
+    #[cfg(unix)]
+    fn durable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,9 +132,9 @@ impl Blobs for FileBlobs {
         file.flush().await.map_err(failed)?;
         file.sync_all().await.map_err(failed)?;
         drop(file);
-        let (dir, to) = (self.dir.clone(), self.path(name));
+        let (blobs, to) = (self.clone(), self.path(name));
         // From here on it is no use to stop: the temporary file goes with the thread.
-        blocking(move || publish(&dir, &temporary.0, &to))
+        blocking(move || blobs.publish(&temporary.0, &to))
             .await
             .map_err(failed)?;
         Ok(bytes)
@@ -151,22 +196,6 @@ async fn create(path: PathBuf) -> io::Result<File> {
     let mut file = File::from_std(file);
     file.set_max_buf_size(PIECE);
     Ok(file)
-}
-
-/// Gives a finished file its name, in a way that a crash does not undo.
-fn publish(root: &Path, from: &Path, to: &Path) -> io::Result<()> {
-    let parent = to.parent().unwrap_or(root);
-    make_private_dir(parent)?;
-    fs::rename(from, to)?;
-    #[cfg(unix)]
-    for dir in parent.ancestors() {
-        fs::File::open(dir)?.sync_all()?;
-        // Those above may be new too.
-        if dir == root {
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{BlobError, BlobName, BlobReader, Blobs, TimeMark, times};
 
@@ -14,7 +14,11 @@ use super::{BlobError, BlobName, BlobReader, Blobs, TimeMark, times};
 const CHUNK: usize = 256 << 10;
 
 /// Compressed bytes between the compressor and the storage.
-const PIPE: usize = 256 << 10;
+const PIPE: usize = 64 << 10;
+
+/// Logs that are compressed at the same time: each takes about a megabyte and a half, and a disk flushes several at once. The
+/// others wait; they are in files, so nothing is held up but themselves.
+const MAX_STORING: usize = 4;
 
 /// Compressed size of a log: more than a build may print.
 const MAX_LOG: u64 = 16 << 30;
@@ -37,6 +41,7 @@ const HEADER: u64 = 20;
 pub struct Logs {
     blobs: Arc<dyn Blobs>,
     indexes: Arc<Mutex<Indexes>>,
+    storing: Arc<Semaphore>,
 }
 
 /// What was found out about logs, the oldest first.
@@ -69,6 +74,7 @@ impl Logs {
         Self {
             blobs,
             indexes: Arc::default(),
+            storing: Arc::new(Semaphore::new(MAX_STORING)),
         }
     }
 
@@ -79,7 +85,7 @@ impl Logs {
     }
 
     /// Compresses what `log` gives, to its end, and stores it; how many bytes that were before. Memory is bounded by a few
-    /// chunks a processor.
+    /// chunks a processor for each of four logs: further calls wait for their turn.
     ///
     /// # Cancel safety
     ///
@@ -112,6 +118,8 @@ impl Logs {
         log: impl AsyncRead + Send,
     ) -> Result<u64, BlobError> {
         let mut log = pin!(log);
+        // It is never closed.
+        let _turn = self.storing.acquire().await;
         let (mut near, far) = tokio::io::duplex(PIPE);
         let (done, is_done) = oneshot::channel();
         let compress = async {

@@ -18,7 +18,10 @@ use crate::{
 
 /// Keeps a [`ReversePool`] stocked with machines that are processes on this machine.
 ///
-/// Each process is for one lease: it has its own work directory, process group and key, is ended with its lease, and replaced. It registers as
+/// Each process has its own work directory, process group and key. With [`Reuse::Never`](crate::Reuse::Never) as its type's policy, which is the
+/// default, it is for one lease, with which it is ended, and replaced; that costs its start for each. With
+/// [`Reuse::Cleaned`](crate::Reuse::Cleaned) it is kept, and its work directory is emptied. Either way nothing runs on that a command started, and what
+/// builds leave elsewhere on this machine stays. It registers as
 /// a remote machine would, at the front door of the reverse pool, so that must be open before the first can.
 ///
 /// As a [`BuildletPool`] it is the reverse pool with these machines in it, remote ones included.

@@ -22,6 +22,9 @@ use anyhow::Context as _;
 use crate::args::{Args, Command, OnceArgs};
 use crate::client::Client;
 
+/// Threads for what blocks: files, names of hosts, messages that are sent.
+const BLOCKING_THREADS: usize = 32;
+
 fn main() -> ExitCode {
     // The machines of the pool of local processes are this program too.
     if let Some(code) = buildlet::run_if_asked() {
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread()
+        // They wait for the disk, mostly. More would not make it faster, and each keeps memory of its own.
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime")?

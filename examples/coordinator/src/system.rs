@@ -14,7 +14,8 @@ use build_coordinator::notify::HttpCourier;
 use build_coordinator::web::{Backend, Certificate, Reading, Server, Site, SiteConfig};
 use buildlet::AS_BUILDLET;
 use buildlet_pool::{
-    BuildletPool, HostPolicy, ProcessConfig, ProcessPool, Program, ReverseConfig, ReversePool,
+    BuildletPool, HostPolicy, ProcessConfig, ProcessPool, Program, Reuse, ReverseConfig,
+    ReversePool,
 };
 use buildlet_proto::key::MasterKey;
 use dashboard_config::{Config, Host, Pool};
@@ -169,7 +170,14 @@ fn reverse_config(config: &Config, state: &Path) -> anyhow::Result<ReverseConfig
             Pool::Process => local_count(host),
             _ => host.expect_num,
         };
-        let policy = HostPolicy::default().expected(expected as usize);
+        let reuse = if host.pool == Pool::Reverse && host.hermetic_reverse {
+            Reuse::Never
+        } else {
+            Reuse::Cleaned
+        };
+        let policy = HostPolicy::default()
+            .expected(expected as usize)
+            .reuse(reuse);
         reverse = reverse.policy(host.name.as_str(), policy);
     }
     Ok(reverse)

@@ -27,7 +27,7 @@
 //!
 //! A [`Writer`] appends to a directory of files named by day, as Go's `maintner.DiskMutationLogger` names them; other
 //! than that one it locks the directory, syncs, never leaves a torn record behind a failed write, and repairs what a
-//! crash tore.
+//! crash tore. [`examine`] and [`repair`] deal with worse damage, as somebody decides who knows the log.
 //!
 //! # No checksums
 //!
@@ -42,6 +42,7 @@ mod lock;
 mod reader;
 mod record;
 mod recover;
+mod repair;
 mod writer;
 
 pub(crate) use crate::reclog::day::civil;
@@ -55,4 +56,5 @@ pub use crate::reclog::record::{
     MAX_HEADER_LEN, Record, RecordError, Records, decode, encode_into,
 };
 pub use crate::reclog::recover::TornTail;
+pub use crate::reclog::repair::{Damage, Examined, Repaired, examine, repair};
 pub use crate::reclog::writer::{Appended, Sync, Torn, Writer, WriterConfig};

@@ -81,7 +81,7 @@ fn has_header(bytes: &[u8], offset: u64) -> bool {
 
 /// Moves what is torn to a file of its own, and returns where that is.
 pub(super) fn set_aside(segment: &Path, end: u64, tear: &Tear) -> io::Result<PathBuf> {
-    let (path, mut aside) = create_beside(segment, end)?;
+    let (path, mut aside) = create_beside(segment, &format!("torn-{end}"))?;
     aside.write_all(&tear.bytes)?;
     aside.sync_all()?;
     let file = OpenOptions::new().write(true).open(segment)?;
@@ -90,15 +90,19 @@ pub(super) fn set_aside(segment: &Path, end: u64, tear: &Tear) -> io::Result<Pat
     Ok(path)
 }
 
-/// A new file `SEGMENT.torn-OFFSET`; if an earlier recovery left one, with a number behind it.
-fn create_beside(segment: &Path, end: u64) -> io::Result<(PathBuf, File)> {
+/// A new file `SEGMENT.WHAT`; if an earlier recovery left one, with a number behind it.
+pub(super) fn create_beside(segment: &Path, what: &str) -> io::Result<(PathBuf, File)> {
     for attempt in 0_u32.. {
         let mut name = segment.as_os_str().to_owned();
-        name.push(format!(".torn-{end}"));
+        name.push(format!(".{what}"));
         if attempt > 0 {
             name.push(format!(".{attempt}"));
         }
-        match OpenOptions::new().write(true).create_new(true).open(&name) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&name) {
             Ok(file) => return Ok((name.into(), file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use crate::reclog::recover::{self, TornTail};
 use crate::reclog::{AppendError, OpenError, RecordError, day, encode_into, segments};
 
 /// The file that is locked while somebody writes. Readers do not look at it.
-const LOCK_FILE: &str = "maintner.lock";
+pub(super) const LOCK_FILE: &str = "maintner.lock";
 
 /// Appends to a log directory, one file a day.
 ///
@@ -244,13 +244,13 @@ impl Current {
 }
 
 #[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Windows cannot sync a directory; NTFS journals names.
 #[cfg(not(unix))]
-fn sync_dir(_: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod peers;
 mod peers_net;
 mod reclog_faults;
 mod reclog_properties;
+mod reclog_repair;
 mod reclog_vectors;
 #[cfg(all(feature = "net", feature = "serve"))]
 mod serve;

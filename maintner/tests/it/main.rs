@@ -2,6 +2,8 @@
 
 mod corpus;
 mod corpus_vectors;
+#[cfg(feature = "net")]
+mod examples;
 mod facts;
 #[cfg(feature = "net")]
 mod fake_server;

@@ -1,0 +1,250 @@
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::filter;
+use crate::output::Format;
+
+/// Queries years of git, Gerrit and GitHub history: issues, changes and commits of a maintner log
+///
+/// The log is that of the Go project, which is fetched into a cache at first (gigabytes), unless --log or --server names another one.
+#[derive(Debug, Parser)]
+#[command(name = "maintq", version, after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// How rows are written
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        help_heading = "Output"
+    )]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  maintq open-cls --project build
+  maintq issues --label NeedsFix --since 2026-01-01
+  maintq issues 'open and comments > 50 and not labels = Proposal' --sort -comments --limit 20
+  maintq commits --author gopher@golang.org --since 90d --format csv > commits.csv
+  maintq cls 'merged' --columns number,owner,created,updated --format json | jq .owner
+  maintq cls 'wip and files ~ runtime/' --watch
+  maintq stats --log ./my-log
+
+`maintq issues --help` explains the filters, `maintq fields` lists what they can test.";
+
+/// Where the history comes from.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct SourceArgs {
+    /// A folder with a log
+    #[arg(long, value_name = "FOLDER", env = "MAINTQ_LOG", global = true)]
+    pub(crate) log: Option<PathBuf>,
+    /// A server's list of segments, to follow in place of Go's
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MAINTQ_SERVER",
+        conflicts_with = "log",
+        global = true
+    )]
+    pub(crate) server: Option<String>,
+    /// Where what was fetched is kept; by default in the user's cache folder, where Go's programs keep it too
+    #[arg(long, value_name = "FOLDER", conflicts_with = "log", global = true)]
+    pub(crate) cache: Option<PathBuf>,
+    /// Take the cache as it is if the server cannot be reached
+    #[arg(long, conflicts_with = "log", global = true)]
+    pub(crate) offline: bool,
+    /// Show no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the changes under review
+    #[command(after_long_help = filter::HELP)]
+    OpenCls(ClsArgs),
+    /// List changes on Gerrit
+    #[command(after_long_help = filter::HELP)]
+    Cls(ClsArgs),
+    /// List issues on GitHub
+    #[command(after_long_help = filter::HELP)]
+    Issues(IssuesArgs),
+    /// List pull requests on GitHub
+    #[command(after_long_help = filter::HELP)]
+    Pulls(IssuesArgs),
+    /// List commits on branches, the newest first
+    #[command(after_long_help = filter::HELP)]
+    Commits(CommitsArgs),
+    /// Say how much there is, by project and repository
+    Stats,
+    /// List the fields that filters and columns can name
+    Fields,
+    /// Look at the files of a log, and repair them
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+/// Which rows are listed, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only what fits: see below, and `maintq fields`
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// Only what is not older: 2026-01-31, 2026-01, 2026, or 90d (ago). The time that counts is when an issue was opened, a change
+    /// created, a commit committed
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only what is not newer
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// What is shown of each row, separated by commas; `all` is every field
+    #[arg(
+        long,
+        value_name = "FIELDS",
+        value_delimiter = ',',
+        help_heading = "Output"
+    )]
+    pub(crate) columns: Vec<String>,
+    /// Sort by this field; in descending order with a - in front
+    #[arg(
+        long,
+        value_name = "FIELD",
+        allow_hyphen_values = true,
+        help_heading = "Output"
+    )]
+    pub(crate) sort: Option<String>,
+    /// At most so many rows
+    #[arg(short = 'n', long, value_name = "NUMBER", help_heading = "Output")]
+    pub(crate) limit: Option<usize>,
+    /// Go on, and list what changes and fits, until stopped
+    #[arg(long, help_heading = "Output")]
+    pub(crate) watch: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ClsArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    /// Of this project: build, or go.googlesource.com/build
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// Whose owner's name or address has this in it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) owner: Option<String>,
+    /// For this branch
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
+    /// With this hashtag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) hashtag: Vec<String>,
+    /// Private ones too
+    #[arg(long)]
+    pub(crate) private: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct IssuesArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    /// Of this repository: go, or golang/go
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repo: Option<String>,
+    /// With this label; with each, if given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Vec<String>,
+    /// Opened by this login
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) author: Option<String>,
+    /// Assigned to this login
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) assignee: Option<String>,
+    /// With this milestone
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) milestone: Option<String>,
+    /// Open ones
+    #[arg(long, conflicts_with = "closed")]
+    pub(crate) open: bool,
+    /// Closed ones
+    #[arg(long)]
+    pub(crate) closed: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CommitsArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    /// Of this project: build, or go.googlesource.com/build
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// On this branch: master
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
+    /// Whose author's name or address has this in it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) author: Option<String>,
+    /// That change a file whose name has this in it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) file: Option<String>,
+}
+
+/// Files are given by name, or by their folder.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Say what is in files: records, kinds of mutations, the largest record
+    Inspect(FilesArgs),
+    /// Check every record and every mutation; the exit status is 1 if something is wrong
+    Verify(FilesArgs),
+    /// Say what would be repaired; with --write, repair it
+    ///
+    /// Whole records are kept, and what is none is moved to FILE.torn-OFFSET beside the file; no byte is lost. A torn end is cut off, which no reader
+    /// notices. If records stand behind the damage, the file is written anew without it, and the old one kept as FILE.damaged: those who
+    /// follow the log must read it from the beginning then.
+    ///
+    /// A log that somebody writes, as far as its lock tells, is left alone.
+    Repair {
+        #[command(flatten)]
+        files: FilesArgs,
+        /// Do it
+        #[arg(long)]
+        write: bool,
+    },
+    /// Print mutations, one JSON object a record
+    Cat {
+        #[command(flatten)]
+        files: FilesArgs,
+        /// Begin at the record at this offset, in bytes; for a single file
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        from: u64,
+        /// At most so many records
+        #[arg(short = 'n', long, value_name = "NUMBER")]
+        limit: Option<u64>,
+    },
+    /// Measure how fast files are read, decoded and applied
+    Bench(FilesArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct FilesArgs {
+    /// A file of a log, or a folder of them
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_agree_with_each_other() {
+        Args::command().debug_assert();
+    }
+}

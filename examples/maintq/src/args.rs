@@ -86,7 +86,10 @@ pub(crate) enum Command {
     Stats,
     /// List the fields that filters and columns can name
     Fields,
-    /// Look at the files of a log, and repair them
+    /// Write everything as Parquet files, for SQL, Polars and pandas
+    #[cfg(feature = "export")]
+    Export(ExportArgs),
+    /// Look at the files of a log, repair them, or make one up
     #[command(subcommand)]
     Log(LogCommand),
 }
@@ -194,6 +197,20 @@ pub(crate) struct CommitsArgs {
     pub(crate) file: Option<String>,
 }
 
+#[cfg(feature = "export")]
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Write a file for each table into this folder; files of these names that are there are replaced
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) parquet: Option<PathBuf>,
+    /// Private changes too
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// Print which tables and columns there are, and do nothing else
+    #[arg(long, conflicts_with = "parquet")]
+    pub(crate) schema: bool,
+}
+
 /// Files are given by name, or by their folder.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
@@ -228,6 +245,51 @@ pub(crate) enum LogCommand {
     },
     /// Measure how fast files are read, decoded and applied
     Bench(FilesArgs),
+    /// Make a log up, to try and measure things with
+    ///
+    /// With --git it begins with the history of a repository, and copies of it under other names and at later times make up half of what is missing to
+    /// --size. The rest is invented: changes with patch sets, votes and comments, and issues with comments and events, distributed as those of
+    /// the Go project. The same seed, size and repository give the same log.
+    Make(MakeArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct MakeArgs {
+    /// An empty folder, which is made if it is not there
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Bytes of mutations: 500k, 256M, 2G (powers of 1024)
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = size)]
+    pub(crate) size: u64,
+    /// Where chance begins
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Begin with the history of this git repository
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) git: Option<PathBuf>,
+    /// What the repository is called
+    #[arg(
+        long,
+        value_name = "HOST/NAME",
+        default_value = "go.googlesource.com/replayed"
+    )]
+    pub(crate) project: String,
+}
+
+/// `256M`
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => return Err("a number, and k, M or G".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a number, and k, M or G")?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
 }
 
 #[derive(Clone, Debug, clap::Args)]

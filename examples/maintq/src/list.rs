@@ -7,7 +7,7 @@ use maintner::{Corpus, FeedError, Time, View};
 
 use crate::args::{Args, ClsArgs, CommitsArgs, IssuesArgs, ListArgs};
 use crate::filter::{Filter, Op, Operand, Test, span};
-use crate::kinds::{Cls, Commits, Issues, Kind, Scope, defs, index_of};
+use crate::kinds::{Cls, Commits, Issues, Listed, Scope, defs, index_of};
 use crate::output::{Output, terminal_width};
 use crate::usage::Usage;
 use crate::value::Value;
@@ -71,7 +71,7 @@ pub(crate) fn commits(args: &Args, commits: &CommitsArgs) -> anyhow::Result<()> 
 }
 
 /// What is asked.
-struct Query<K: Kind> {
+struct Query<K: Listed> {
     scope: Scope,
     /// All must fit.
     filters: Vec<Filter>,
@@ -80,7 +80,7 @@ struct Query<K: Kind> {
     seen: K::Seen,
 }
 
-impl<K: Kind> Query<K> {
+impl<K: Listed> Query<K> {
     /// `time` is the field that --since and --until mean.
     fn new(list: &ListArgs, time: &str) -> anyhow::Result<Self> {
         let now = now();
@@ -227,12 +227,12 @@ impl<K: Kind> Query<K> {
     }
 }
 
-fn test<K: Kind>(field: &str, op: Op, operand: Operand) -> Filter {
+fn test<K: Listed>(field: &str, op: Op, operand: Operand) -> Filter {
     let field = index_of::<K>(field);
     Filter::Test(Test { field, op, operand })
 }
 
-fn field<K: Kind>(name: &str) -> Result<usize, Usage> {
+fn field<K: Listed>(name: &str) -> Result<usize, Usage> {
     let found = K::FIELDS.iter().position(|field| field.def.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = K::FIELDS.iter().map(|field| field.def.name).collect();
@@ -244,7 +244,7 @@ fn field<K: Kind>(name: &str) -> Result<usize, Usage> {
     })
 }
 
-fn columns<K: Kind>(names: &[String]) -> Result<Vec<usize>, Usage> {
+fn columns<K: Listed>(names: &[String]) -> Result<Vec<usize>, Usage> {
     match names {
         [] => Ok(K::COLUMNS.iter().map(|name| index_of::<K>(name)).collect()),
         [all] if all == "all" => Ok((0..K::FIELDS.len()).collect()),
@@ -253,7 +253,7 @@ fn columns<K: Kind>(names: &[String]) -> Result<Vec<usize>, Usage> {
 }
 
 /// A field, and whether its order is descending.
-fn sort<K: Kind>(text: &str) -> Result<(usize, bool), Usage> {
+fn sort<K: Listed>(text: &str) -> Result<(usize, bool), Usage> {
     match text.strip_prefix('-') {
         Some(name) => Ok((field::<K>(name)?, true)),
         None => Ok((field::<K>(text)?, false)),

@@ -1,8 +1,11 @@
 //! Queries years of git, Gerrit and GitHub history from the shell: lists with filters over the crate `maintner`.
 
 mod args;
+#[cfg(feature = "export")]
+mod export;
 mod fields;
 mod filter;
+mod interrupt;
 mod kinds;
 mod list;
 mod log;
@@ -12,10 +15,8 @@ mod stats;
 mod usage;
 mod value;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::process::ExitCode;
-
-use anyhow::Context as _;
 
 use crate::args::{Args, Command};
 use crate::usage::Usage;
@@ -24,8 +25,6 @@ use crate::usage::Usage;
 const USAGE: u8 = 2;
 /// What a shell reports of a program that a closed pipe ended: 128 and the number of SIGPIPE.
 const CLOSED_PIPE: u8 = 141;
-/// What a shell reports of a program that Ctrl-C ended: 128 and the number of SIGINT.
-const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     program::run(|args: Args| match run(&args) {
@@ -40,14 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    ctrlc::set_handler(|| {
-        // The shell's prompt is not to stand behind a progress bar; nobody is left to tell if that fails.
-        if io::stderr().is_terminal() {
-            let _ = writeln!(io::stderr());
-        }
-        std::process::exit(INTERRUPTED);
-    })
-    .context("cannot listen for signals")?;
+    interrupt::listen()?;
     match &args.command {
         Command::Log(log) => return log::run(args.format, log),
         Command::OpenCls(cls) => list::cls(args, cls, true),
@@ -55,6 +47,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Issues(issues) => list::issues(args, issues, false),
         Command::Pulls(issues) => list::issues(args, issues, true),
         Command::Commits(commits) => list::commits(args, commits),
+        #[cfg(feature = "export")]
+        Command::Export(export) => export::run(args, export),
         Command::Stats => stats::run(args),
         Command::Fields => fields::run(args.format),
     }?;

@@ -52,7 +52,7 @@ fn load(args: &SourceArgs, config: Config) -> anyhow::Result<Corpus> {
             (corpus, server.to_owned())
         }
     };
-    corpus.update().with_context(|| name.clone())?;
+    corpus.update()?;
     if corpus.is_offline() {
         eprintln!("maintq: {name} cannot be reached: this is what the cache has");
     }

@@ -89,12 +89,14 @@ pub fn tool(name: &str) -> Result<Program, Skip> {
     match find_in(&path, name) {
         Some(path) => Ok(Program::new(name, path)),
         None => {
-            let package = debian_package(name);
-            Err(Skip::new(
-                name,
-                "not on PATH",
-                format!("install it (Debian: apt-get install {package})"),
-            ))
+            let remedy = match name {
+                "duckdb" => "install it (pip install duckdb-cli)".to_owned(),
+                _ => {
+                    let package = debian_package(name);
+                    format!("install it (Debian: apt-get install {package})")
+                }
+            };
+            Err(Skip::new(name, "not on PATH", remedy))
         }
     }
 }

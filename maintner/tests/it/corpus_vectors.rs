@@ -7,6 +7,7 @@ use maintner::reclog::{Records, segments};
 use maintner::{Config, Corpus, LoadError};
 use serde_json::{Value, json};
 
+use crate::compare::assert_same;
 use crate::facts::facts;
 use crate::support::vectors;
 
@@ -121,37 +122,6 @@ fn correct(case: &str, facts: &mut Value) {
         }
         _ => {}
     }
-}
-
-/// Differing facts are told one by one, as a whole corpus is long.
-pub(crate) fn assert_same(case: &str, actual: &Value, expected: &Value) {
-    fn differences(path: &str, actual: &Value, expected: &Value, found: &mut Vec<String>) {
-        match (actual, expected) {
-            (Value::Object(a), Value::Object(b)) => {
-                let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-                for key in keys {
-                    let (a, b) = (a.get(key), b.get(key));
-                    differences(
-                        &format!("{path}/{key}"),
-                        a.unwrap_or(&json!("absent")),
-                        b.unwrap_or(&json!("absent")),
-                        found,
-                    );
-                }
-            }
-            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-                for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                    differences(&format!("{path}/{i}"), a, b, found);
-                }
-            }
-            (a, b) if a != b => found.push(format!("{path}: {a} instead of {b}")),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    differences("", actual, expected, &mut found);
-    found.truncate(20);
-    assert!(found.is_empty(), "{case}:\n{}", found.join("\n"));
 }
 
 #[test]

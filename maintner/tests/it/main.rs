@@ -1,5 +1,6 @@
 //! The crate's public interface, over the vectors that Go's maintner answered, properties and faults.
 
+mod compare;
 mod corpus;
 mod corpus_vectors;
 #[cfg(feature = "net")]

@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::corpus_vectors::assert_same;
+use crate::compare::{assert_same, public};
 use crate::facts::facts;
 use crate::support::{day, vectors};
 
@@ -56,35 +56,6 @@ fn rewritten(dirs: &[PathBuf]) -> Vec<TempDir> {
         to
     };
     dirs.iter().map(rewrite).collect()
-}
-
-/// What of our facts Go's interface can tell, in its form.
-fn public(mut facts: Value, go: &Value) -> Value {
-    for project in facts["gerrit"]["projects"].as_array_mut().unwrap() {
-        project["cls"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|cl| cl["complete"] == json!(true));
-    }
-    keep(&mut facts, go);
-    facts
-}
-
-/// Drops the keys that the other does not have.
-fn keep(facts: &mut Value, other: &Value) {
-    match (facts, other) {
-        // What an issue has that is gone is nobody's business, and differs.
-        (Value::Object(facts), Value::Object(other)) => {
-            facts.retain(|key, _| other.contains_key(key));
-            for (key, value) in facts {
-                keep(value, &other[key]);
-            }
-        }
-        (Value::Array(facts), Value::Array(other)) => {
-            facts.iter_mut().zip(other).for_each(|(a, b)| keep(a, b));
-        }
-        _ => {}
-    }
 }
 
 #[test]

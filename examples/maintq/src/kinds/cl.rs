@@ -1,6 +1,6 @@
 use maintner::{Change, Cl, ClStatus, Project, View};
 
-use crate::kinds::{Field, Kind, Scope};
+use crate::kinds::{Field, Kind, Listed, Scope};
 use crate::value::Type::{Bool, Int, List, Text, Time};
 use crate::value::Value;
 
@@ -9,9 +9,6 @@ pub(crate) enum Cls {}
 
 impl Kind for Cls {
     const NAME: &'static str = "cls";
-    const COLUMNS: &'static [&'static str] = &[
-        "project", "number", "status", "updated", "owner", "subject", "votes",
-    ];
 
     type Row<'v> = Cl<'v>;
     type Seen = ();
@@ -28,18 +25,6 @@ impl Kind for Cls {
                 .flat_map(|project| project.cls())
                 .filter(|cl| scope.private || !cl.is_private()),
         )
-    }
-
-    fn changed<'v>(view: &'v View, scope: &Scope, change: &Change, (): &mut ()) -> Vec<Cl<'v>> {
-        let Change::Cl { project, number } = change else {
-            return Vec::new();
-        };
-        project_of(view, project)
-            .filter(|project| scope.has_project(project.server(), project.project()))
-            .and_then(|project| project.cl(*number))
-            .filter(|cl| scope.private || !cl.is_private())
-            .into_iter()
-            .collect()
     }
 
     const FIELDS: &'static [Field<Self>] = &[
@@ -180,6 +165,24 @@ impl Kind for Cls {
             },
         ),
     ];
+}
+
+impl Listed for Cls {
+    const COLUMNS: &'static [&'static str] = &[
+        "project", "number", "status", "updated", "owner", "subject", "votes",
+    ];
+
+    fn changed<'v>(view: &'v View, scope: &Scope, change: &Change, (): &mut ()) -> Vec<Cl<'v>> {
+        let Change::Cl { project, number } = change else {
+            return Vec::new();
+        };
+        project_of(view, project)
+            .filter(|project| scope.has_project(project.server(), project.project()))
+            .and_then(|project| project.cl(*number))
+            .filter(|cl| scope.private || !cl.is_private())
+            .into_iter()
+            .collect()
+    }
 }
 
 /// A project by its whole name.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use maintner::{Change, Commit, GitHash, Project, View};
 
 use crate::kinds::cl::project_of;
-use crate::kinds::{Field, Kind, Scope};
+use crate::kinds::{Field, Kind, Listed, Scope};
 use crate::value::Type::{Bool, Int, List, Text, Time};
 use crate::value::Value;
 
@@ -22,7 +22,6 @@ const BRANCHES: &str = "refs/heads/";
 
 impl Kind for Commits {
     const NAME: &'static str = "commits";
-    const COLUMNS: &'static [&'static str] = &["project", "hash", "committed", "author", "subject"];
 
     type Row<'v> = BranchCommit<'v>;
     /// Hashes of commits that were listed, each with its project's name.
@@ -44,25 +43,6 @@ impl Kind for Commits {
         }
         rows.sort_by_key(|row| Reverse(row.commit.commit_instant()));
         Box::new(rows.into_iter())
-    }
-
-    fn changed<'v>(
-        view: &'v View,
-        scope: &Scope,
-        change: &Change,
-        seen: &mut Self::Seen,
-    ) -> Vec<BranchCommit<'v>> {
-        let mut rows = Vec::new();
-        if let Change::Ref { project, name } = change
-            && is_wanted(name, scope)
-            && let Some(project) = project_of(view, project)
-            && scope.has_project(project.server(), project.project())
-            && let Some(hash) = project.reference(name)
-        {
-            walk(project, &hash, seen, &mut rows);
-        }
-        rows.sort_by_key(|row| row.commit.commit_instant());
-        rows
     }
 
     const FIELDS: &'static [Field<Self>] = &[
@@ -143,6 +123,29 @@ impl Kind for Commits {
             Value::bytes(row.commit.message())
         }),
     ];
+}
+
+impl Listed for Commits {
+    const COLUMNS: &'static [&'static str] = &["project", "hash", "committed", "author", "subject"];
+
+    fn changed<'v>(
+        view: &'v View,
+        scope: &Scope,
+        change: &Change,
+        seen: &mut Self::Seen,
+    ) -> Vec<BranchCommit<'v>> {
+        let mut rows = Vec::new();
+        if let Change::Ref { project, name } = change
+            && is_wanted(name, scope)
+            && let Some(project) = project_of(view, project)
+            && scope.has_project(project.server(), project.project())
+            && let Some(hash) = project.reference(name)
+        {
+            walk(project, &hash, seen, &mut rows);
+        }
+        rows.sort_by_key(|row| row.commit.commit_instant());
+        rows
+    }
 }
 
 fn is_wanted(name: &str, scope: &Scope) -> bool {

@@ -1,6 +1,6 @@
 use maintner::{Change, Issue, MilestoneRef, View};
 
-use crate::kinds::{Field, Kind, Scope};
+use crate::kinds::{Field, Kind, Listed, Scope};
 use crate::value::Type::{Bool, Int, List, Text, Time};
 use crate::value::Value;
 
@@ -9,9 +9,6 @@ pub(crate) enum Issues {}
 
 impl Kind for Issues {
     const NAME: &'static str = "issues";
-    const COLUMNS: &'static [&'static str] = &[
-        "repo", "number", "open", "created", "author", "title", "labels",
-    ];
 
     type Row<'v> = Issue<'v>;
     type Seen = ();
@@ -28,26 +25,6 @@ impl Kind for Issues {
                 .flat_map(|repo| repo.issues())
                 .filter(|issue| !issue.not_exist()),
         )
-    }
-
-    fn changed<'v>(view: &'v View, scope: &Scope, change: &Change, (): &mut ()) -> Vec<Issue<'v>> {
-        let Change::Issue {
-            owner,
-            repo,
-            number,
-        } = change
-        else {
-            return Vec::new();
-        };
-        let repo = view
-            .github()
-            .repo(owner, repo)
-            .filter(|_| scope.has_project(owner, repo));
-        let issue = repo.and_then(|repo| repo.issue(*number));
-        issue
-            .filter(|issue| !issue.not_exist())
-            .into_iter()
-            .collect()
     }
 
     const FIELDS: &'static [Field<Self>] = &[
@@ -138,6 +115,32 @@ impl Kind for Issues {
             Value::text(issue.body())
         }),
     ];
+}
+
+impl Listed for Issues {
+    const COLUMNS: &'static [&'static str] = &[
+        "repo", "number", "open", "created", "author", "title", "labels",
+    ];
+
+    fn changed<'v>(view: &'v View, scope: &Scope, change: &Change, (): &mut ()) -> Vec<Issue<'v>> {
+        let Change::Issue {
+            owner,
+            repo,
+            number,
+        } = change
+        else {
+            return Vec::new();
+        };
+        let repo = view
+            .github()
+            .repo(owner, repo)
+            .filter(|_| scope.has_project(owner, repo));
+        let issue = repo.and_then(|repo| repo.issue(*number));
+        issue
+            .filter(|issue| !issue.not_exist())
+            .into_iter()
+            .collect()
+    }
 }
 
 fn repo(issue: &Issue<'_>) -> String {

@@ -7,18 +7,17 @@ mod issue;
 use maintner::{Change, View};
 
 pub(crate) use crate::kinds::cl::Cls;
+#[cfg(feature = "export")]
+pub(crate) use crate::kinds::commit::BranchCommit;
 pub(crate) use crate::kinds::commit::Commits;
 pub(crate) use crate::kinds::issue::Issues;
 use crate::value::{FieldDef, Type, Value};
 
-/// A kind of rows.
+/// A kind of rows, and so a table.
 pub(crate) trait Kind: 'static + Sized {
     /// What the help calls them.
     const NAME: &'static str;
     const FIELDS: &'static [Field<Self>];
-    /// The fields that a table shows if nobody says which.
-    const COLUMNS: &'static [&'static str];
-
     type Row<'v>;
     /// What was seen so far, if later rows depend on it.
     type Seen: Default;
@@ -29,6 +28,12 @@ pub(crate) trait Kind: 'static + Sized {
         scope: &'v Scope,
         seen: &'v mut Self::Seen,
     ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v>;
+}
+
+/// A kind that there is a list of.
+pub(crate) trait Listed: Kind {
+    /// The fields that a table shows if nobody says which.
+    const COLUMNS: &'static [&'static str];
 
     /// The rows that are new or other than before.
     fn changed<'v>(
@@ -46,7 +51,7 @@ pub(crate) struct Field<K: Kind> {
 }
 
 impl<K: Kind> Field<K> {
-    const fn new(
+    pub(crate) const fn new(
         name: &'static str,
         ty: Type,
         help: &'static str,
@@ -117,7 +122,7 @@ mod tests {
         assert!(Scope::default().has_project("any", "project"));
     }
 
-    fn is_consistent<K: Kind>() {
+    fn is_consistent<K: Listed>() {
         let mut names: Vec<_> = defs::<K>().iter().map(|field| field.name).collect();
         for column in K::COLUMNS {
             index_of::<K>(column);

@@ -1,9 +1,10 @@
-//! The files of a log: what is in them, whether it is whole, and how fast it is read.
+//! The files of a log: what is in them, whether it is whole, how fast it is read; and logs made up.
 
 mod bench;
 mod cat;
 mod files;
 mod json;
+mod make;
 mod repair;
 
 use std::io;
@@ -20,6 +21,7 @@ pub(crate) fn run(format: Format, command: &LogCommand) -> anyhow::Result<ExitCo
         LogCommand::Repair { files, write } => repair::run(files, *write),
         LogCommand::Cat { files, from, limit } => cat::run(files, *from, *limit),
         LogCommand::Bench(files) => bench::run(format, files),
+        LogCommand::Make(make) => make::run(make),
     }
 }
 

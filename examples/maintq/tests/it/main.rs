@@ -1,5 +1,13 @@
 //! The program as it is built, over the logs that Go's maintner answered.
 
+#[path = "../../../../maintner/tests/it/compare.rs"]
+mod compare;
+#[cfg(feature = "export")]
+mod export;
+#[path = "../../../../maintner/tests/it/facts.rs"]
+mod facts;
 mod lists;
 mod logs;
+mod make;
+mod peers;
 mod support;

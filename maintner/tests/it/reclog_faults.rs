@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use maintner::reclog::{
-    AppendError, OpenError, Records, Sync, TornTail, Writer, WriterConfig, encode_into, segments,
+    AppendError, OpenError, Sync, TornTail, Writer, WriterConfig, encode_into, segments,
 };
 use tempfile::tempdir;
 
@@ -234,20 +234,18 @@ fn a_full_disk_leaves_no_torn_record() {
 /// Appends numbers until it is killed, and prints each when it has been acknowledged.
 #[test]
 fn appender_for_the_crash_test() {
-    let Some(dir) = std::env::var_os("MAINTNER_TEST_APPEND") else {
+    let variable = |name: &str| std::env::var(name).ok();
+    let Some(dir) = variable("MAINTNER_TEST_APPEND") else {
         return; // only its parent runs it in earnest
     };
+    let number = |name: &str| variable(name).unwrap().parse::<usize>().unwrap();
+    let (next, on) = (number("MAINTNER_TEST_NEXT"), number("MAINTNER_TEST_DAY"));
     let config = WriterConfig::default().sync(Sync::Never);
-    let mut log = Writer::open(&dir, config).unwrap();
-    let next = segments(dir.as_ref())
-        .unwrap()
-        .iter()
-        .map(count)
-        .sum::<usize>();
+    let mut log = Writer::open(dir, config).unwrap();
     println!("begin");
     for n in next.. {
         let payload = format!("{n} {}", "x".repeat(n % 3000));
-        if log.append_at(day(0), [payload]).is_err() {
+        if log.append_at(day(on as u64), [payload]).is_err() {
             return;
         }
         if writeln!(std::io::stdout(), "{n}").is_err() {
@@ -256,19 +254,18 @@ fn appender_for_the_crash_test() {
     }
 }
 
-fn count(segment: &maintner::reclog::Segment) -> usize {
-    Records::new(&fs::read(&segment.path).unwrap(), 0)
-        .map_while(Result::ok)
-        .count()
-}
-
+/// What is written after one kill is read after the next ones too, but only the file of the day is read each time, and all at the end.
 #[test]
 fn no_acknowledged_record_is_lost_when_the_appender_is_killed() {
+    const KILLS_A_DAY: usize = 10;
     let dir = tempdir().unwrap();
-    let mut acknowledged = 0;
-    // `MAINTNER_KILLS=1000` takes some minutes.
-    let rounds = std::env::var("MAINTNER_KILLS").map_or(15, |rounds| rounds.parse().unwrap());
-    for round in 0_usize..rounds {
+    let kills = std::env::var("MAINTNER_KILLS").map_or(15, |kills| kills.parse().unwrap());
+    // The number of the first record of the day, and of the next record.
+    let (mut first, mut next) = (0, 0);
+    for kill in 0_usize..kills {
+        if kill.is_multiple_of(KILLS_A_DAY) {
+            first = next;
+        }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -276,6 +273,8 @@ fn no_acknowledged_record_is_lost_when_the_appender_is_killed() {
                 "--nocapture",
             ])
             .env("MAINTNER_TEST_APPEND", dir.path())
+            .env("MAINTNER_TEST_NEXT", next.to_string())
+            .env("MAINTNER_TEST_DAY", (kill / KILLS_A_DAY).to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -284,24 +283,38 @@ fn no_acknowledged_record_is_lost_when_the_appender_is_killed() {
         let numbers = lines
             .map_while(Result::ok)
             .skip_while(|line| !line.ends_with("begin"));
-        for line in numbers.skip(1).take(1 + round * 7 % 50) {
+        let mut acknowledged = next;
+        for line in numbers.skip(1).take(1 + kill * 7 % 50) {
             acknowledged = line.parse::<usize>().unwrap() + 1;
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(acknowledged > next, "the appender ended by itself");
 
         drop(open(dir.path())); // repairs
-        let log = fs::read(dir.path().join(FILE)).unwrap();
-        let records = records(&log);
+        let today = segments(dir.path()).unwrap().pop().unwrap();
+        next = assert_numbered(&today.path, first);
         assert!(
-            records.len() >= acknowledged,
-            "round {round}: {} of {acknowledged}",
-            records.len()
+            next >= acknowledged,
+            "kill {kill}: {next}, not {acknowledged}"
         );
-        for (n, record) in records.iter().enumerate() {
-            assert!(record.payload.starts_with(format!("{n} ").as_bytes()));
-        }
     }
+    let days = segments(dir.path()).unwrap();
+    assert_eq!(days.len(), kills.div_ceil(KILLS_A_DAY));
+    let all = days
+        .iter()
+        .fold(0, |first, day| assert_numbered(&day.path, first));
+    assert_eq!(all, next);
+}
+
+/// The number behind the last record of a file whose records must be numbered one after the other.
+fn assert_numbered(path: &Path, first: usize) -> usize {
+    let log = fs::read(path).unwrap();
+    let records = records(&log);
+    for (n, record) in (first..).zip(&records) {
+        assert!(record.payload.starts_with(format!("{n} ").as_bytes()));
+    }
+    first + records.len()
 }
 
 #[test]

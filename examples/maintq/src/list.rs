@@ -1,5 +1,6 @@
 use std::cmp::Ordering;
 use std::io;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
@@ -180,7 +181,11 @@ impl<K: Listed> Query<K> {
             return Ok(());
         };
         loop {
-            corpus.update_within(WAIT)?;
+            match corpus.update_within(WAIT) {
+                // Somebody is just writing it.
+                Err(error) if error.is_incomplete() => thread::sleep(Duration::from_millis(20)),
+                done => drop(done?),
+            }
             self.write_changes(changes, &mut seen, &mut out, &corpus)?;
             out.flush()?;
         }

@@ -1,10 +1,11 @@
 use std::io::{self, IsTerminal as _};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use maintner::net::NetConfig;
-use maintner::{Config, Corpus, godata};
+use maintner::{Config, Corpus, LoadError, godata};
 
 use crate::args::SourceArgs;
 
@@ -52,7 +53,15 @@ fn load(args: &SourceArgs, config: Config) -> anyhow::Result<Corpus> {
             (corpus, server.to_owned())
         }
     };
-    corpus.update()?;
+    if let Err(error) = update(&mut corpus) {
+        if !error.is_incomplete() {
+            return Err(error.into());
+        }
+        eprintln!(
+            "maintq: {:#}: this is what comes before; `maintq log repair` mends a log that nobody writes any more",
+            anyhow::Error::from(error)
+        );
+    }
     if corpus.is_offline() {
         eprintln!("maintq: {name} cannot be reached: this is what the cache has");
     }
@@ -60,6 +69,17 @@ fn load(args: &SourceArgs, config: Config) -> anyhow::Result<Corpus> {
         eprintln!("maintq: {name} is empty");
     }
     Ok(corpus)
+}
+
+/// Reads what there is. A record that somebody is just writing has some time to become whole.
+fn update(corpus: &mut Corpus) -> Result<(), LoadError> {
+    for _ in 0..20 {
+        match corpus.update() {
+            Err(error) if error.is_incomplete() => thread::sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
+    corpus.update()
 }
 
 fn server(args: &SourceArgs) -> &str {

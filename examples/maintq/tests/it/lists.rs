@@ -1,10 +1,11 @@
 //! Lists, filters and formats.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use maintner::pb;
-use maintner::reclog::{Writer, WriterConfig};
+use maintner::reclog::{Writer, WriterConfig, segments};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -239,6 +240,25 @@ fn a_log_that_cannot_be_read_is_named() {
     let (code, _, err) = ended(&on("nowhere", &["stats"]));
     assert_eq!(code, 1);
     assert!(err.contains("nowhere"), "{err}");
+}
+
+#[test]
+fn of_a_torn_log_what_is_whole_is_listed() {
+    let dir = tempdir().unwrap();
+    let segment = &segments(&vector(STATE)).unwrap()[0];
+    let bytes = fs::read(&segment.path).unwrap();
+    fs::write(dir.path().join(&segment.name), &bytes[..bytes.len() - 1]).unwrap();
+    let mut command = maintq();
+    command
+        .args(["cls", "--format", "json", "--log"])
+        .arg(dir.path());
+    let (code, out, err) = ended(&command.output().unwrap());
+    assert_eq!(code, 0);
+    assert!(out.lines().count() > 5);
+    assert!(
+        err.contains(&segment.name) && err.contains("maintq log repair"),
+        "{err}"
+    );
 }
 
 #[test]

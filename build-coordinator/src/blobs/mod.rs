@@ -20,13 +20,16 @@
 //! # }
 //! ```
 //!
-//! [`Blobs`] is the seam: [`FileBlobs`] keeps them in a folder. A blob is there as a whole or not at all, and does not change.
+//! [`Blobs`] is the seam: [`FileBlobs`] keeps them in a folder and, with the features `s3` and `gcs`, `ObjectBlobs` in a
+//! bucket. A blob is there as a whole or not at all, and does not change.
 //! [`Logs`] compresses texts on the way in, and reads any part of one without decompressing what lies before it.
 
 mod error;
 mod files;
 mod logs;
 mod name;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod objects;
 mod storage;
 mod times;
 
@@ -34,5 +37,7 @@ pub use self::error::BlobError;
 pub use self::files::FileBlobs;
 pub use self::logs::{LogText, Logs};
 pub use self::name::{BlobName, ParseBlobNameError};
+#[cfg(any(feature = "s3", feature = "gcs"))]
+pub use self::objects::{ObjectBlobs, OpenObjectsError};
 pub use self::storage::{BlobReader, Blobs};
 pub use self::times::TimeMark;

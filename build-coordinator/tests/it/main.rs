@@ -5,6 +5,8 @@ mod blobs;
 mod coordinator;
 #[cfg(unix)]
 mod git;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod objects;
 mod run;
 mod store;
 #[cfg(feature = "web")]

@@ -105,6 +105,10 @@ pub(crate) struct RunArgs {
     /// Where builds, logs and caches are kept; by default a folder of the user's state directory
     #[arg(long, value_name = "DIRECTORY", global = true)]
     pub(crate) state_dir: Option<PathBuf>,
+    /// A bucket for logs and files of new builds, in place of the state directory; `gs://` for Google's. AWS_... and GOOGLE_... of the environment say how it is reached.
+    /// Only in a program that was compiled with the feature s3 or gcs
+    #[arg(long, value_name = "s3://BUCKET/PREFIX", global = true)]
+    pub(crate) blobs: Option<String>,
     /// The address and port of the page, the API and of machines that register
     #[arg(
         long,

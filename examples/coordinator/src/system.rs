@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use build_coordinator::blobs::FileBlobs;
+use build_coordinator::blobs::{Blobs, FileBlobs};
 use build_coordinator::coordinator::{Coordinator, Parts};
 use build_coordinator::notify::HttpCourier;
 use build_coordinator::web::{Backend, Certificate, Reading, Server, Site, SiteConfig};
@@ -34,7 +34,7 @@ const MASTER_KEY: usize = 32;
 
 /// How somebody comes by a token.
 const TOKEN_HINT: &str =
-    "The command `coordinator token create --name NAME`, on the coordinator's machine, makes one.";
+    "The command “coordinator token create --name NAME”, on the coordinator's machine, makes one.";
 
 /// What runs.
 pub(crate) struct System {
@@ -55,9 +55,14 @@ impl System {
         args: &RunArgs,
     ) -> anyhow::Result<Self> {
         let state = dir.as_path();
-        let blobs = FileBlobs::open(state.join("blobs"))
-            .await
-            .context("cannot keep logs and files")?;
+        let blobs: Arc<dyn Blobs> = match &args.blobs {
+            Some(address) => bucket(address).await.context("cannot use --blobs")?,
+            None => Arc::new(
+                FileBlobs::open(state.join("blobs"))
+                    .await
+                    .context("cannot keep logs and files")?,
+            ),
+        };
 
         let listener = TcpListener::bind(&args.listen)
             .await
@@ -73,7 +78,7 @@ impl System {
             Parts {
                 store,
                 git,
-                blobs: Arc::new(blobs),
+                blobs,
                 pools: vec![Arc::new(reverse.clone())],
                 live_logs: state.join("live"),
                 config_files,
@@ -134,6 +139,24 @@ impl System {
         self.stop_serving.cancel();
         self.server.await.context("the server was lost")?
     }
+}
+
+#[cfg(any(feature = "s3", feature = "gcs"))]
+async fn bucket(address: &str) -> anyhow::Result<Arc<dyn Blobs>> {
+    use build_coordinator::blobs::ObjectBlobs;
+    let settings = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let tls = program::tls_client_config(None, false)?;
+    let blobs = ObjectBlobs::open(address, settings, tls)?;
+    blobs.check().await?;
+    Ok(Arc::new(blobs))
+}
+
+#[cfg(not(any(feature = "s3", feature = "gcs")))]
+async fn bucket(address: &str) -> anyhow::Result<Arc<dyn Blobs>> {
+    anyhow::bail!(
+        "{address}: this program was compiled without buckets; `cargo build --features s3,gcs` brings them"
+    )
 }
 
 /// The certificate, and the file by which the machines that are started here know it.

@@ -32,7 +32,7 @@ Examples:
   maintq issues --label NeedsFix --since 2026-01-01
   maintq issues 'open and comments > 50 and not labels = Proposal' --sort -comments --limit 20
   maintq commits --author gopher@golang.org --since 90d --format csv > commits.csv
-  maintq cls 'merged' --columns number,owner,created,updated --format json | jq .owner
+  maintq cls 'status = merged' --columns number,owner,created,updated --format json | jq .owner
   maintq cls 'wip and files ~ runtime/' --watch
   maintq stats --log ./my-log
 

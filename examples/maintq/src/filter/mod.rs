@@ -18,10 +18,10 @@ pub(crate) const HELP: &str = "\
 Filters:
   A filter tests fields, and joins tests by `and`, `or`, `not` and parentheses:
 
-    label = NeedsFix and updated < 90d and not title ~ \"x/tools\"
+    labels = NeedsFix and updated < 90d and not title ~ \"x/tools\"
 
   text       =  !=  (exactly)     ~  !~  (contains, whatever the case)
-  lists      =  !=  ~  !~         of any of the elements: label = NeedsFix, files ~ runtime/
+  lists      =  !=  ~  !~         of any of the elements: labels = NeedsFix, files ~ runtime/
   numbers    =  !=  <  <=  >  >=
   times      =  !=  <  <=  >  >=  2026, 2026-01, 2026-01-31, 2026-01-31T12:00:00Z, or how long ago: 90d (also s, m, h, w, y)
   yes or no  the field alone: open and not locked

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use maintner::pb;
 use maintner::reclog::{Writer, WriterConfig, segments};
@@ -272,7 +272,7 @@ fn an_empty_log_is_mentioned() {
 fn help_teaches_the_filters() {
     let help = stdout(&on(STATE, &["issues", "--help"]));
     for taught in [
-        "label = NeedsFix",
+        "labels = NeedsFix",
         "90d",
         "in (a, b, c)",
         "maintq fields",
@@ -286,6 +286,39 @@ fn help_teaches_the_filters() {
             .iter()
             .any(|row| row["of"] == "commits" && row["field"] == "author")
     );
+}
+
+/// As a shell runs them, but for what would go on, or go elsewhere.
+#[test]
+fn the_examples_of_the_help_work() {
+    let help = stdout(&on(STATE, &["--help"]));
+    let lines = help.lines().map(str::trim);
+    let examples: Vec<_> = lines.filter(|line| line.starts_with("maintq ")).collect();
+    assert!(examples.len() > 5);
+    for example in examples {
+        let end = example
+            .find(" | ")
+            .or(example.find(" > commits.csv"))
+            .unwrap_or(example.len());
+        let command = example[..end].replace("--watch", "");
+        let command = command.replace("--log ./my-log", "");
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &format!("maintq() {{ \"$PROGRAM\" \"$@\"; }}; {command}"),
+            ])
+            .env("PROGRAM", env!("CARGO_BIN_EXE_maintq"))
+            .env("MAINTQ_LOG", vector(STATE))
+            .output()
+            .unwrap();
+        stdout(&output);
+    }
+    let help = stdout(&on(STATE, &["issues", "--help"]));
+    let filter = help
+        .lines()
+        .find(|line| line.starts_with("    labels = "))
+        .unwrap();
+    stdout(&on(STATE, &["issues", filter]));
 }
 
 #[test]

@@ -83,6 +83,7 @@ async fn fill(store: &Store, have: &mut u64, commits: u64) -> Result<(), StoreEr
             removed: Vec::new(),
             newer: (*have..until).map(commit).collect(),
             older: Vec::new(),
+            history: 0,
         };
         store.update_branch(now, update).await?;
         let all = (*have..until)

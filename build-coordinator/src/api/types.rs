@@ -365,10 +365,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Whether it can be taken out of service, or back into it: one that is away cannot.
+    /// Whether taking it out of service, or back into it, is worth offering: for one that is away, only back into it.
     #[must_use]
     pub fn can_drain(&self) -> bool {
-        self.state != MachineState::Lost
+        self.drained || self.state != MachineState::Lost
     }
 }
 
@@ -517,6 +517,8 @@ pub struct Drained {
     pub name: String,
     /// Whether it gets nothing new from now on.
     pub drained: bool,
+    /// Whether it is here now; if not, the name is remembered.
+    pub is_here: bool,
 }
 
 /// The configuration's files were read again.

@@ -327,24 +327,6 @@ impl Coordinator {
         use_config(&self.shared, config).await;
     }
 
-    /// Takes machines of this name out of service, or back into it: they get no new build; one that runs goes on. It is the name that is
-    /// remembered, until the coordinator ends. Whether such a machine is here.
-    #[must_use]
-    pub fn drain_machine(&self, name: &str, drained: bool) -> bool {
-        let mut found = false;
-        for pool in &self.shared.pools {
-            let status = pool.status();
-            let machines = status
-                .host_types
-                .values()
-                .flat_map(|of_type| &of_type.machines);
-            for machine in machines.filter(|one| one.machine.host_name.to_string() == name) {
-                found |= pool.set_drained(machine.machine.id, drained);
-            }
-        }
-        found
-    }
-
     /// Begins nothing new, and waits until everything that runs has ended and all tasks have. Then the store is closed.
     ///
     /// # Cancel safety
@@ -432,6 +414,13 @@ async fn follow(
                 }
             }
             _ => {}
+        }
+        if let OfferEvent::Offered(machine) = &event
+            && shared.drained.contains(&machine.host_name)
+        {
+            // The pool takes it from its offer; nobody has seen it there.
+            pool.set_drained(machine.id, true);
+            continue;
         }
         if offers.send((number, event)).await.is_err() {
             return;

@@ -18,7 +18,7 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// Why a build was not cancelled or tried again.
+/// Why a build was not cancelled or tried again, or a machine not put back into service.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -34,6 +34,9 @@ pub enum CommandError {
     /// Its end was asked for before.
     #[error("the end of build {0} was asked for already")]
     Ending(BuildId),
+    /// There is no such machine here, and none of that name is drained.
+    #[error("no machine {0:?} is here, and none of that name is drained")]
+    NoMachine(String),
     /// The coordinator stops.
     #[error("the coordinator stops")]
     Stopping,
@@ -60,7 +63,7 @@ pub enum EnqueueError {
         revision: String,
     },
     /// The repository has no such revision.
-    #[error("{repository} has no revision {revision:?}")]
+    #[error("there is no revision {revision:?} in {repository}")]
     NoRevision {
         repository: String,
         revision: String,

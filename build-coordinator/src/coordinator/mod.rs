@@ -57,7 +57,8 @@
 //!
 //! # Limits
 //!
-//! 200,000 builds that wait or run ([`build_scheduler::Config::max_waiting`]); 256 commands on their way, beyond which
+//! 200,000 builds that wait or run ([`build_scheduler::Config::max_waiting`]). A million more wait in the store and come in,
+//! oldest first, when there is room; those beyond them wait for the next start. 256 commands on their way, beyond which
 //! callers wait; a step's output, see [`OutputLimit`](crate::run::OutputLimit).
 
 #[expect(
@@ -65,6 +66,7 @@
     reason = "the module's main type, in its own file"
 )]
 mod coordinator;
+mod drained;
 mod engine;
 mod error;
 mod files;

@@ -16,6 +16,7 @@ pub(super) struct Left {
 /// Ends the attempts that earlier runs of a coordinator left, except those whose machine may come back with them.
 pub(super) async fn recover(shared: &Shared) -> Result<Left, StoreError> {
     let mut left = Left::default();
+    shared.drained.load(&shared.store).await?;
     for build in shared.store.unfinished().await? {
         let (build, returning) = match build.running_attempt() {
             None => (build, None),

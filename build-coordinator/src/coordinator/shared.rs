@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::EnqueueError;
+use super::drained::Drained;
 use super::engine::Order;
 use super::files::ConfigNews;
 use crate::blobs::{BlobName, Blobs, Logs, TimeMark};
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) limit: OutputLimit,
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) orders: mpsc::Sender<Order>,
+    pub(super) drained: Drained,
     /// Who waits for which machine to come back with what it runs, by host type and name: fires when it has come without.
     awaited: Mutex<HashMap<(String, String), CancellationToken>>,
     /// Logs of attempts that run, and of those whose logs are being stored.
@@ -79,6 +81,7 @@ impl Shared {
             limit: OutputLimit::default(),
             config: watch::Sender::new(config),
             orders,
+            drained: Drained::default(),
             awaited: Mutex::default(),
             live: Mutex::default(),
             repositories: tokio::sync::Mutex::default(),

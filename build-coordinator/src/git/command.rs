@@ -51,7 +51,7 @@ impl GitCommand {
         let mut command = Command::new(&config.program);
         command.arg("--git-dir").arg(dir).arg(name).args(args);
         command.current_dir(dir);
-        // Of ours it gets what finds programs, keys and proxies, and nothing that is meant for git.
+        // Of ours it gets what finds programs, keys and proxies, and whom to believe; nothing else that is meant for git.
         command.env_clear();
         for (key, value) in std::env::vars_os() {
             let kept = key.to_str().is_some_and(|key| {
@@ -66,7 +66,10 @@ impl GitCommand {
                         | "SSH_AUTH_SOCK"
                         | "SYSTEMROOT"
                 ) || proxy.ends_with("_proxy")
-                    || matches!(key, "SSL_CERT_FILE" | "SSL_CERT_DIR")
+                    || matches!(
+                        key,
+                        "SSL_CERT_FILE" | "SSL_CERT_DIR" | "GIT_SSL_CAINFO" | "GIT_SSL_CAPATH"
+                    )
             });
             if kept {
                 command.env(key, value);

@@ -56,7 +56,8 @@ impl PollPlan {
         self
     }
 
-    /// How many commits before the newest count when a branch is seen for the first time; 0 by default, at most 9,999.
+    /// How many commits before the newest count when a branch is seen for the first time, or when that were fewer then; 0 by default,
+    /// at most 9,999.
     #[must_use]
     pub fn history(mut self, commits: u32) -> Self {
         self.history = commits.min(9_999);
@@ -90,7 +91,18 @@ impl Repository {
             }
             let before = known.iter().find(|known| known.name == head.name);
             let update = match before {
-                Some(before) if before.head == head.revision => continue,
+                Some(before) if before.head == head.revision => {
+                    if plan.history <= before.history {
+                        continue;
+                    }
+                    let limit = plan.history.saturating_add(1);
+                    let known = self.history(&head.revision, None, limit).await?;
+                    BranchUpdate {
+                        older: known.into_iter().skip(1).collect(),
+                        history: plan.history,
+                        ..self.update(head, Vec::new())
+                    }
+                }
                 Some(before) => {
                     let newer = self
                         .history(&head.revision, Some(&before.head), MAX_NEW)
@@ -107,10 +119,14 @@ impl Repository {
                 None => {
                     let limit = plan.history.saturating_add(1);
                     let newer = self.history(&head.revision, None, limit).await?;
-                    self.update(head, newer)
+                    BranchUpdate {
+                        history: plan.history,
+                        ..self.update(head, newer)
+                    }
                 }
             };
-            news.push(update.newer.iter().rev().cloned().collect::<Vec<_>>());
+            let newest_first = update.newer.iter().rev().chain(&update.older);
+            news.push(newest_first.cloned().collect::<Vec<_>>());
             poll.updates.push(update);
         }
         let longest = news.iter().map(Vec::len).max().unwrap_or(0);
@@ -147,6 +163,7 @@ impl Repository {
             removed: Vec::new(),
             newer: newest_first,
             older: Vec::new(),
+            history: 0,
         }
     }
 }

@@ -35,8 +35,10 @@ pub struct BranchUpdate {
     pub removed: Vec<Revision>,
     /// Commits that came, oldest first.
     pub newer: Vec<Commit>,
-    /// Commits older than all that were known, newest first.
+    /// Commits older than all that were known, newest first. Those that are known stay where they are.
     pub older: Vec<Commit>,
+    /// How many commits before its newest were looked for; the most that ever were is kept.
+    pub history: u32,
 }
 
 /// A branch as it was last seen.
@@ -51,6 +53,9 @@ pub struct Branch {
     pub head: Revision,
     /// When it last changed here.
     pub updated: Timestamp,
+    /// How many commits before its newest were looked for, at most.
+    #[serde(default)]
+    pub history: u32,
 }
 
 impl Commit {

@@ -107,7 +107,7 @@ impl Store {
     /// The database's.
     pub async fn branches(&self, repository: &str) -> Result<Vec<Branch>, StoreError> {
         let select = sql(
-            "SELECT repository, name, head, updated FROM branches WHERE repository = $1 ORDER BY name LIMIT 10000",
+            "SELECT repository, name, head, updated, history FROM branches WHERE repository = $1 ORDER BY name LIMIT 10000",
         );
         let mut snapshot = self.readers().snapshot().await?;
         let rows = snapshot.session().rows(select.bind(repository)).await?;
@@ -265,6 +265,7 @@ fn branch_of(row: &Row) -> Result<Branch, StoreError> {
         name: row.text(1)?,
         head: row.parse(2, "revision")?,
         updated: row.time(3)?,
+        history: row.u32(4, "length of a history")?,
     })
 }
 
@@ -300,6 +301,7 @@ impl Write for UpdateBranch {
             removed,
             newer,
             older,
+            history,
         } = &self.update;
         let place = |text: &'static str| sql(text).bind(repository.as_str()).bind(branch.as_str());
         let session = &mut tx.session;
@@ -320,29 +322,30 @@ impl Write for UpdateBranch {
         let mut places = Vec::with_capacity(newer.len() + older.len());
         for commit in newer {
             newest += 1;
-            places.push((commit, newest));
+            places.push((commit, newest, "DO UPDATE SET position = excluded.position"));
         }
         for commit in older {
             oldest -= 1;
-            places.push((commit, oldest));
+            places.push((commit, oldest, "DO NOTHING"));
         }
-        for (commit, position) in places {
+        for (commit, position, if_known) in places {
             insert_commit(session, repository, commit).await?;
-            let insert = place(
+            let insert = sql(format!(
                 "INSERT INTO branch_commits (repository, branch, position, revision) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (repository, branch, revision) DO UPDATE SET position = excluded.position",
-            );
+                 ON CONFLICT (repository, branch, revision) {if_known}",
+            ));
+            let insert = insert.bind(repository.as_str()).bind(branch.as_str());
             session
                 .run(insert.bind(position).bind(commit.revision.as_str()))
                 .await?;
         }
         let upsert = place(
-            "INSERT INTO branches (repository, name, head, updated) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (repository, name) DO UPDATE SET head = excluded.head, updated = excluded.updated",
+            "INSERT INTO branches (repository, name, head, updated, history) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (repository, name) DO UPDATE SET head = excluded.head, updated = excluded.updated, \
+             history = CASE WHEN excluded.history > branches.history THEN excluded.history ELSE branches.history END",
         );
-        session
-            .run(upsert.bind(head.as_str()).bind(self.at))
-            .await?;
+        let upsert = upsert.bind(head.as_str()).bind(self.at).bind(*history);
+        session.run(upsert).await?;
         Ok(())
     }
 }

@@ -145,6 +145,7 @@ impl Connection {
                 let scripts = [
                     include_str!("../../migrations/sqlite/0001_initial.sql"),
                     include_str!("../../migrations/sqlite/0002_resume.sql"),
+                    include_str!("../../migrations/sqlite/0003_operators.sql"),
                 ];
                 migrator(scripts).run_direct(None, connection, false).await
             }
@@ -153,6 +154,7 @@ impl Connection {
                 let scripts = [
                     include_str!("../../migrations/postgres/0001_initial.sql"),
                     include_str!("../../migrations/postgres/0002_resume.sql"),
+                    include_str!("../../migrations/postgres/0003_operators.sql"),
                 ];
                 migrator(scripts).run_direct(None, connection, false).await
             }
@@ -301,8 +303,8 @@ impl Session<'_> {
 
 /// The scripts are compiled in here and not by sqlx's macro, which would build both database drivers a second time, for
 /// the compiler.
-fn migrator(scripts: [&'static str; 2]) -> Migrator {
-    let named = (1..).zip(["initial", "resume"]).zip(scripts);
+fn migrator(scripts: [&'static str; 3]) -> Migrator {
+    let named = (1..).zip(["initial", "resume", "operators"]).zip(scripts);
     Migrator::with_migrations(
         named
             .map(|((version, name), script)| {

@@ -6,7 +6,8 @@ use super::store::check_name;
 use super::writer::{Tx, Write};
 use super::{Store, StoreError};
 use crate::model::{
-    AttemptId, BuildKey, Cause, MAX_MESSAGE, Machine, MachineChange, MachineEvent, Timestamp, clean,
+    AttemptId, BuildKey, Cause, MAX_MESSAGE, MAX_NAME, Machine, MachineChange, MachineEvent,
+    Timestamp, clean,
 };
 
 /// An attempt as a machine's page shows it.
@@ -25,6 +26,21 @@ pub struct MachineAttempt {
     /// Why it ended.
     pub cause: Option<Cause>,
 }
+
+/// A machine that gets nothing new, whether it is here or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DrainedMachine {
+    /// Its name.
+    pub name: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who said so, for people.
+    pub by: String,
+}
+
+/// Names that can be drained at a time: more than there are machines.
+const MAX_DRAINED: usize = 10_000;
 
 impl Store {
     /// Stores that something happened to a machine.
@@ -107,6 +123,49 @@ impl Store {
         rows.iter().map(event_of).collect()
     }
 
+    /// Stores that machines of this name get nothing new, or that they do again; whether that changes anything.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Name`]; [`StoreError::TooLarge`] when 10,000 names are drained already; or the database's.
+    pub async fn set_drained(
+        &self,
+        at: Timestamp,
+        name: &str,
+        drained: bool,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        check_name("name of the machine", name)?;
+        let mut by = by.to_owned();
+        clean(&mut by, MAX_NAME);
+        self.write(SetDrained {
+            at,
+            name: name.to_owned(),
+            drained,
+            by,
+        })
+        .await
+    }
+
+    /// The names of machines that get nothing new, and who said so when; by name.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn drained_machines(&self) -> Result<Vec<DrainedMachine>, StoreError> {
+        let select = sql("SELECT name, since, by_whom FROM drained_machines ORDER BY name");
+        let mut snapshot = self.readers().snapshot().await?;
+        let rows = snapshot.session().rows(select).await?;
+        let drained_of = |row: &Row| {
+            Ok(DrainedMachine {
+                name: row.text(0)?,
+                since: row.time(1)?,
+                by: row.text(2)?,
+            })
+        };
+        rows.iter().map(drained_of).collect()
+    }
+
     /// The attempts that a machine was given, newest first, at most `limit` (cut to 1000).
     ///
     /// # Errors
@@ -178,5 +237,48 @@ impl Write for RecordMachine {
             tx.session.run(insert).await?;
         }
         Ok(())
+    }
+}
+
+struct SetDrained {
+    at: Timestamp,
+    name: String,
+    drained: bool,
+    by: String,
+}
+
+impl Write for SetDrained {
+    type Answer = bool;
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let session = &mut tx.session;
+        if !self.drained {
+            let delete = sql("DELETE FROM drained_machines WHERE name = $1 RETURNING name");
+            return Ok(session
+                .row(delete.bind(self.name.as_str()))
+                .await?
+                .is_some());
+        }
+        let count = session
+            .row(sql("SELECT count(*) FROM drained_machines"))
+            .await?;
+        let count = count.map_or(Ok(0), |row| row.u64(0, "number of drained machines"))?;
+        let size = usize::try_from(count).unwrap_or(usize::MAX);
+        if size >= MAX_DRAINED {
+            return Err(StoreError::TooLarge {
+                what: "list of drained machines",
+                size,
+                limit: MAX_DRAINED,
+            });
+        }
+        let insert = sql(
+            "INSERT INTO drained_machines (name, since, by_whom) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO NOTHING RETURNING name",
+        );
+        let insert = insert
+            .bind(self.name.as_str())
+            .bind(self.at)
+            .bind(self.by.as_str());
+        Ok(session.row(insert).await?.is_some())
     }
 }

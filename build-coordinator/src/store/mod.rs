@@ -46,7 +46,7 @@ mod writer;
 pub use self::commits::{Grid, GridCell, GridRow};
 pub use self::config::StoreConfig;
 pub use self::error::{OpenStoreError, StoreError};
-pub use self::machines::MachineAttempt;
+pub use self::machines::{DrainedMachine, MachineAttempt};
 pub use self::prune::{KeepLimits, Prunable};
 pub use self::reads::{BuildFilter, BuildPage, BuildRow};
 pub use self::store::{Enqueued, EventFeed, Recorded, Store};

@@ -80,13 +80,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Adds builds.
     async fn enqueue(&self, what: &Enqueue, by: &Actor) -> Result<Vec<u64>, CommandError>;
 
-    /// Takes a machine out of service, or back into it.
+    /// Takes a machine out of service, or back into it; whether it is here.
     async fn drain_machine(
         &self,
         name: &str,
         drained: bool,
         by: &Actor,
-    ) -> Result<(), CommandError>;
+    ) -> Result<bool, CommandError>;
 
     /// Reads the configuration's files again. If they are not good, everything stays as it is.
     async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError>;

@@ -1,36 +1,29 @@
 //! A coordinator, as the pages and the API see it.
 
-use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use build_scheduler::{Explanation, Time};
-use bytes::{Bytes, BytesMut};
 use dashboard_config::Config;
-use futures_util::stream;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::watch;
 
 use crate::api::{
-    Build, BuildFilter, CreatedToken, Enqueue, Health, HealthCheck, HealthLine, Level, Machines,
-    NewToken, Pool, Pruned, Queue, QueueItem, Reloaded, Timestamp, Token, TokenId,
+    Build, BuildFilter, CreatedToken, Enqueue, Health, Machines, NewToken, Pool, Pruned, Queue,
+    QueueItem, Reloaded, Timestamp, Token, TokenId,
 };
-use crate::blobs::{BlobError, BlobName};
-use crate::coordinator::{self, ConfigNews, Coordinator, EnqueueError, PruneError, ReloadError};
+use crate::coordinator::{ConfigNews, Coordinator, PruneError};
 use crate::model::{BuildId, EventSeq};
 use crate::store::StoreError;
 use crate::web::backend::{
-    Actor, Backend, BackendError, BuilderRow, Builders, ByteStream, CommandError, File, Grid,
-    GridQuery, HostRow, Identity, Log, Repository, Sample, TimeMark,
+    Actor, Backend, BackendError, BuilderRow, Builders, CommandError, File, Grid, GridQuery,
+    HostRow, Identity, Log, Repository, Sample,
 };
 use crate::web::machines::{machines, status};
-use crate::web::records;
+use crate::web::refusals::sentence;
+use crate::web::{contents, health, records};
 
 /// Builds that wait and are explained on a page.
 const QUEUE: usize = 200;
-/// Bytes of a stored log or file that are read at once.
-const PIECE: usize = 64 << 10;
 
 #[async_trait]
 impl Backend for Coordinator {
@@ -164,7 +157,7 @@ impl Backend for Coordinator {
 
     async fn machines(&self) -> Result<Machines, BackendError> {
         let hosts = self.hosts().await.map_err(BackendError::new)?;
-        let mut told = machines(&status(self), Timestamp::now());
+        let mut told = machines(&status(self), &self.drained_machines(), Timestamp::now());
         for host in hosts {
             let name = host.host_type.as_str();
             let pool = match told.pools.iter_mut().find(|pool| pool.host_type == name) {
@@ -183,39 +176,7 @@ impl Backend for Coordinator {
     }
 
     async fn health(&self) -> Result<Health, BackendError> {
-        // A store that does not answer is the worst there is; whoever asks is told so by the error.
-        self.store().recent(1).await.map_err(BackendError::new)?;
-        let store = HealthCheck {
-            id: "store".to_owned(),
-            title: "Store".to_owned(),
-            lines: Vec::new(),
-        };
-        let mut checks = vec![store, configuration(&self.config_news().borrow())];
-        for (host_type, status) in &status(self).host_types {
-            let connected = status.machines.len();
-            // Processes are started when they are needed.
-            let is_reverse = self
-                .config()
-                .host(host_type.as_str())
-                .is_some_and(dashboard_config::Host::is_reverse);
-            let lines = if is_reverse && connected < status.expected {
-                let text = format!("{connected} connected; want {}", status.expected);
-                let level = if connected == 0 {
-                    Level::Error
-                } else {
-                    Level::Warn
-                };
-                vec![HealthLine { level, text }]
-            } else {
-                Vec::new()
-            };
-            checks.push(HealthCheck {
-                id: host_type.to_string(),
-                title: host_type.to_string(),
-                lines,
-            });
-        }
-        Ok(Health { checks })
+        health::health(self).await.map_err(BackendError::new)
     }
 
     async fn builders(&self) -> Result<Builders, BackendError> {
@@ -223,58 +184,7 @@ impl Backend for Coordinator {
     }
 
     async fn log(&self, build: u64, attempt: u32, from: u64) -> Result<Option<Log>, BackendError> {
-        let id = BuildId(build).attempt(attempt);
-        if let Some(live) = self.live_log(id) {
-            let marks = live
-                .times()
-                .iter()
-                .map(|mark| TimeMark {
-                    offset: mark.offset,
-                    time: mark.time.into(),
-                })
-                .collect();
-            let len = live.end();
-            let bytes = stream::unfold(live.reader_at(from), |mut reader| async move {
-                let chunk = reader
-                    .next_chunk()
-                    .await
-                    .map_err(io::Error::other)
-                    .transpose()?;
-                Some((chunk, reader))
-            });
-            return Ok(Some(Log {
-                bytes: Box::pin(bytes),
-                len,
-                is_live: true,
-                marks,
-            }));
-        }
-        let detail = self
-            .store()
-            .detail(BuildId(build))
-            .await
-            .map_err(BackendError::new)?;
-        let stored = detail.and_then(|detail| {
-            detail
-                .attempts
-                .into_iter()
-                .find(|known| known.id == id)?
-                .log
-        });
-        let Some(stored) = stored else {
-            return Ok(None);
-        };
-        let name: BlobName = stored.blob.parse().map_err(BackendError::new)?;
-        match self.logs().read(&name, from..u64::MAX).await {
-            Ok(text) => Ok(Some(Log {
-                bytes: pieces(text),
-                len: stored.bytes,
-                is_live: false,
-                marks: self.logs().times(&name).await.map_err(BackendError::new)?,
-            })),
-            Err(BlobError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(BackendError::new(error)),
-        }
+        contents::log(self, BuildId(build).attempt(attempt), from).await
     }
 
     async fn artifact(
@@ -283,29 +193,7 @@ impl Backend for Coordinator {
         attempt: u32,
         name: &str,
     ) -> Result<Option<File>, BackendError> {
-        let detail = self
-            .store()
-            .detail(BuildId(build))
-            .await
-            .map_err(BackendError::new)?;
-        let kept = detail.and_then(|detail| {
-            let attempt = detail
-                .attempts
-                .into_iter()
-                .find(|known| known.id.number == attempt)?;
-            attempt.artifacts.into_iter().find(|kept| kept.name == name)
-        });
-        let Some(kept) = kept else { return Ok(None) };
-        let blob: BlobName = kept.blob.parse().map_err(BackendError::new)?;
-        let everything: Range<u64> = 0..u64::MAX;
-        match self.logs().blobs().get(&blob, everything).await {
-            Ok(reader) => Ok(Some(File {
-                len: reader.total(),
-                bytes: pieces(reader),
-            })),
-            Err(BlobError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(BackendError::new(error)),
-        }
+        contents::artifact(self, BuildId(build).attempt(attempt), name).await
     }
 
     async fn samples(&self) -> Result<Vec<Sample>, BackendError> {
@@ -397,19 +285,16 @@ impl Backend for Coordinator {
         name: &str,
         drained: bool,
         by: &Actor,
-    ) -> Result<(), CommandError> {
-        if !Self::drain_machine(self, name, drained) {
-            return Err(CommandError::NotFound(
-                "There is no such machine here.".to_owned(),
-            ));
-        }
+    ) -> Result<bool, CommandError> {
+        let is_here = Self::drain_machine(self, name, drained, by.name()).await?;
         tracing::info!(
             machine = name,
             drained,
+            is_here,
             by = by.name(),
             "a machine is drained, or not"
         );
-        Ok(())
+        Ok(is_here)
     }
 
     async fn reload(&self, by: &Actor) -> Result<Reloaded, CommandError> {
@@ -477,83 +362,6 @@ impl Backend for Coordinator {
     }
 }
 
-/// What is to be said of the configuration's files.
-fn configuration(news: &ConfigNews) -> HealthCheck {
-    let lines = match news {
-        ConfigNews::Used { notes, .. } => (notes.iter())
-            .map(|note| HealthLine {
-                level: Level::Info,
-                text: note.clone(),
-            })
-            .collect(),
-        ConfigNews::Refused { at, problems } => {
-            let says = format!("the files are not good; what they said before {at} is used");
-            (std::iter::once(says)
-                .chain(problems.iter().map(dashboard_config::Diagnostic::to_line)))
-            .map(|text| HealthLine {
-                level: Level::Warn,
-                text,
-            })
-            .collect()
-        }
-        _ => Vec::new(),
-    };
-    HealthCheck {
-        id: "configuration".to_owned(),
-        title: "Configuration".to_owned(),
-        lines,
-    }
-}
-
-impl From<ReloadError> for CommandError {
-    fn from(error: ReloadError) -> Self {
-        match error {
-            ReloadError::Refused(problems) => Self::Invalid(format!(
-                "The configuration is not good, and the one before is used.\n{problems}"
-            )),
-            ReloadError::NoFiles => Self::Conflict(sentence(&error)),
-            ReloadError::Stopping => Self::Unavailable(sentence(&error)),
-        }
-    }
-}
-
-impl From<coordinator::CommandError> for CommandError {
-    fn from(error: coordinator::CommandError) -> Self {
-        use coordinator::CommandError as Why;
-        let text = sentence(&error);
-        match error {
-            Why::NoBuild(_) => Self::NotFound(text),
-            Why::Done(_) | Why::NotDone(_) | Why::Ending(_) => Self::Conflict(text),
-            Why::Stopping => Self::Unavailable(text),
-            other => Self::Backend(BackendError::new(other)),
-        }
-    }
-}
-
-impl From<EnqueueError> for CommandError {
-    fn from(error: EnqueueError) -> Self {
-        let text = sentence(&error);
-        match error {
-            EnqueueError::NoRepository(_)
-            | EnqueueError::NoBuilder(_)
-            | EnqueueError::NoRevision { .. } => Self::NotFound(text),
-            EnqueueError::NothingToBuild { .. } | EnqueueError::NoBase(_) => Self::Invalid(text),
-            EnqueueError::Stopping => Self::Unavailable(text),
-            other => Self::Backend(BackendError::new(other)),
-        }
-    }
-}
-
-/// An error as a page says it: `the coordinator stops` becomes `The coordinator stops.`
-fn sentence(error: &impl std::error::Error) -> String {
-    let text = error.to_string();
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
-        None => text,
-    }
-}
-
 /// What a build waits for, all of it, as a sentence.
 fn reasons(explanation: &Explanation) -> Option<String> {
     match explanation {
@@ -604,20 +412,4 @@ fn builders(config: &Arc<Config>) -> Builders {
 
 fn timestamp(time: Time) -> Timestamp {
     Timestamp::from_micros(time.unix_millis().saturating_mul(1000))
-}
-
-/// What a reader gives, in pieces.
-fn pieces(reader: impl AsyncRead + Send + 'static) -> ByteStream {
-    Box::pin(stream::unfold(
-        Some(Box::pin(reader)),
-        |reader| async move {
-            let mut reader = reader?;
-            let mut piece = BytesMut::with_capacity(PIECE);
-            match reader.read_buf(&mut piece).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok::<Bytes, io::Error>(piece.freeze()), Some(reader))),
-                Err(error) => Some((Err(error), None)),
-            }
-        },
-    ))
 }

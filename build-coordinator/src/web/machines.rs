@@ -4,6 +4,7 @@ use buildlet_pool::PoolStatus;
 
 use crate::api::{Machine, MachineState, Machines, Pool, Timestamp};
 use crate::coordinator::Coordinator;
+use crate::store::DrainedMachine;
 
 /// All pools as one.
 pub(super) fn status(coordinator: &Coordinator) -> PoolStatus {
@@ -21,7 +22,13 @@ pub(super) fn status(coordinator: &Coordinator) -> PoolStatus {
     all
 }
 
-pub(super) fn machines(status: &PoolStatus, now: Timestamp) -> Machines {
+/// `drained` are the names of all that are, here or not.
+pub(super) fn machines(
+    status: &PoolStatus,
+    drained: &[DrainedMachine],
+    now: Timestamp,
+) -> Machines {
+    let is_drained = |name: &str| drained.iter().any(|one| one.name == name);
     let before = |time: std::time::Duration| {
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(now.as_micros().saturating_sub(micros))
@@ -72,8 +79,24 @@ pub(super) fn machines(status: &PoolStatus, now: Timestamp) -> Machines {
             connected: None,
             since: Some(before(machine.seen_before)),
             build: None,
-            drained: false,
+            drained: is_drained(&machine.host_name),
         });
+    }
+    for one in drained {
+        // Of those that nobody saw since the start, the host type is not known.
+        if told.machines.iter().all(|known| known.name != one.name) {
+            told.machines.push(Machine {
+                name: one.name.clone(),
+                host_type: String::new(),
+                state: MachineState::Lost,
+                reason: Some(format!("drained by {}; not seen since the start", one.by)),
+                version: None,
+                connected: None,
+                since: None,
+                build: None,
+                drained: true,
+            });
+        }
     }
     told
 }

@@ -36,6 +36,7 @@ mod backend;
 mod caller;
 mod certificate;
 mod classic;
+mod contents;
 mod failure;
 #[expect(
     unreachable_pub,
@@ -45,6 +46,7 @@ mod filters;
 mod follow;
 mod frame;
 mod guard;
+mod health;
 mod live;
 mod log_lines;
 mod log_view;
@@ -53,6 +55,7 @@ mod metrics;
 mod pages;
 mod raw_log;
 mod records;
+mod refusals;
 mod rest;
 mod serve;
 mod sessions;

@@ -152,8 +152,12 @@ async fn set_drained(
     drained: bool,
 ) -> Result<Json<Drained>, Failure> {
     let actor = administers(site, caller)?;
-    site.backend.drain_machine(&name, drained, &actor).await?;
-    Ok(Json(Drained { name, drained }))
+    let is_here = site.backend.drain_machine(&name, drained, &actor).await?;
+    Ok(Json(Drained {
+        name,
+        drained,
+        is_here,
+    }))
 }
 
 async fn reload(

@@ -20,10 +20,11 @@ pub(crate) async fn drain(client: &Client, command: &MachineCommand) -> anyhow::
     let path = format!("/api/v1/machines/{}/{what}", segment(name));
     let done: Drained = client.post(&path, &()).await?;
     let name = printable(&done.name);
-    if done.drained {
-        println!("{name} gets nothing new; what runs on it goes on");
-    } else {
-        println!("{name} gets builds again");
+    match (done.drained, done.is_here) {
+        (true, true) => println!("{name} gets nothing new; what runs on it goes on"),
+        (true, false) => println!("{name} is not here; it will get nothing when it comes"),
+        (false, true) => println!("{name} gets builds again"),
+        (false, false) => println!("{name} is not here; it will get builds when it comes"),
     }
     Ok(())
 }

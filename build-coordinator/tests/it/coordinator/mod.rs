@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod chaos;
 mod commands;
+#[cfg(target_os = "linux")]
+mod drained;
 mod files;
 #[cfg(target_os = "linux")]
 mod fleet;

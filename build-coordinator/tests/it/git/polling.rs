@@ -109,6 +109,48 @@ async fn a_second_look_finds_only_what_is_new() {
 }
 
 #[tokio::test]
+async fn more_history_is_looked_for_when_more_is_asked_for() {
+    let workshop = Workshop::new();
+    for n in 1..=5 {
+        workshop.commit("a", &n.to_string(), &n.to_string());
+    }
+    let cache = workshop.cache().await;
+    let store = Store::open(StoreConfig::sqlite(workshop.path().join("db")))
+        .await
+        .unwrap();
+    let look = async |history| {
+        let known = store.branches("tools").await.unwrap();
+        let plan = PollPlan::default().history(history);
+        let poll = cache.poll(&known, &plan).await.unwrap();
+        for update in poll.updates.clone() {
+            store.update_branch(Timestamp::now(), update).await.unwrap();
+        }
+        assert!(
+            poll.found
+                .iter()
+                .all(|found| found.is_head == (found.commit.subject == "5"))
+        );
+        subjects(&poll)
+    };
+    assert_eq!(look(1).await, ["5", "4"]);
+    assert_eq!(look(1).await, [""; 0]);
+    assert_eq!(
+        look(3).await,
+        ["4", "3", "2"],
+        "a build of 4 is there already"
+    );
+    for less in [3, 0, 2] {
+        assert_eq!(look(less).await, [""; 0]);
+    }
+    // More than there is is looked for once.
+    assert_eq!(look(9).await, ["4", "3", "2", "1"]);
+    assert_eq!(look(9).await, [""; 0]);
+    let grid = store.grid("tools", "main", None, 10).await.unwrap();
+    let subjects = grid.rows.iter().map(|row| row.commit.subject.as_str());
+    assert_eq!(subjects.collect::<Vec<_>>(), ["5", "4", "3", "2", "1"]);
+}
+
+#[tokio::test]
 async fn a_branch_whose_old_commit_is_gone_is_seen_as_it_is_now() {
     let workshop = Workshop::new();
     workshop.commit("a", "1", "one");

@@ -8,6 +8,7 @@ super::on_both_databases!(
     a_branch_that_was_rewritten_shows_what_is_on_it_now,
     a_hostile_commit_is_text,
     an_update_of_a_branch_is_bounded,
+    more_history_goes_behind_what_is_known,
 );
 
 async fn the_dashboard_shows_commits_newest_first_with_their_builds(scratch: Scratch) {
@@ -121,6 +122,23 @@ async fn a_branch_that_was_rewritten_shows_what_is_on_it_now(scratch: Scratch) {
     );
 }
 
+async fn more_history_goes_behind_what_is_known(scratch: Scratch) {
+    let store = &scratch.store;
+    let first = update("main", 5, &[4, 5], &[]);
+    store.update_branch(time(1), first).await.unwrap();
+    assert_eq!(store.branches("tools").await.unwrap()[0].history, 0);
+    let more = BranchUpdate {
+        history: 3,
+        ..update("main", 5, &[], &[4, 3, 2])
+    };
+    store.update_branch(time(2), more).await.unwrap();
+    let newer = update("main", 6, &[6], &[]);
+    store.update_branch(time(3), newer).await.unwrap();
+    let grid = store.grid("tools", "main", None, 10).await.unwrap();
+    assert_eq!(numbers(&grid), [6, 5, 4, 3, 2]);
+    assert_eq!(store.branches("tools").await.unwrap()[0].history, 3);
+}
+
 async fn a_hostile_commit_is_text(scratch: Scratch) {
     let store = &scratch.store;
     let mut hostile = commit(1);
@@ -169,6 +187,7 @@ fn update(branch: &str, head: u64, newer: &[u64], older: &[u64]) -> BranchUpdate
         removed: Vec::new(),
         newer: newer.iter().copied().map(commit).collect(),
         older: older.iter().copied().map(commit).collect(),
+        history: 0,
     }
 }
 

@@ -11,6 +11,7 @@ super::on_both_databases!(
     a_token_works_until_it_ends_or_is_taken_back,
     a_delivery_is_stored_with_its_change_and_tried_until_it_arrives,
     machines_are_remembered_with_what_happened_and_what_they_built,
+    names_of_drained_machines_are_kept,
     estimates_come_from_what_succeeded,
     spans_belong_to_an_attempt_and_are_bounded,
 );
@@ -180,6 +181,27 @@ async fn machines_are_remembered_with_what_happened_and_what_they_built(scratch:
     assert_eq!(attempts.len(), 2);
     assert_eq!((attempts[0].started, attempts[0].cause), (time(13), None));
     assert_eq!(attempts[0].key, new_build(3, "linux").key);
+}
+
+async fn names_of_drained_machines_are_kept(scratch: Scratch) {
+    let store = &scratch.store;
+    for (name, drained, changes) in [
+        ("m2", true, true),
+        ("m1", true, true),
+        ("m2", true, false),
+        ("m3", true, true),
+        ("m3", false, true),
+        ("m3", false, false),
+    ] {
+        let changed = store.set_drained(time(1), name, drained, "alice").await;
+        assert_eq!(changed.unwrap(), changes, "{name} {drained}");
+    }
+    let kept = store.drained_machines().await.unwrap();
+    let names: Vec<_> = kept.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["m1", "m2"]);
+    assert_eq!((kept[0].since, kept[0].by.as_str()), (time(1), "alice"));
+    let error = store.set_drained(time(1), "", true, "alice").await;
+    assert!(matches!(error, Err(StoreError::Name { .. })));
 }
 
 async fn estimates_come_from_what_succeeded(scratch: Scratch) {

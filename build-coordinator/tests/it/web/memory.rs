@@ -311,7 +311,7 @@ impl Backend for Memory {
         name: &str,
         drained: bool,
         by: &Actor,
-    ) -> Result<(), CommandError> {
+    ) -> Result<bool, CommandError> {
         self.change(|known| {
             let found = known
                 .machines
@@ -324,7 +324,7 @@ impl Backend for Memory {
             known
                 .commands
                 .push(format!("drain {name} {drained} by {}", by.name()));
-            Ok(())
+            Ok(true)
         })
     }
 

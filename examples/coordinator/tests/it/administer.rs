@@ -94,9 +94,13 @@ fn tokens_machines_and_the_configuration_are_administered() {
     said(&ask(&["machines", "drain", &name]), "gets nothing new");
     said(&ask(&["machines"]), "draining");
     said(&ask(&["machines", "undrain", &name]), "gets builds again");
-    let unknown = ask(&["machines", "drain", "no/such"]);
+    // A name is remembered that is not here yet.
+    said(&ask(&["machines", "drain", "no/such"]), "is not here");
+    said(&ask(&["machines"]), "no/such");
+    said(&ask(&["machines", "undrain", "no/such"]), "when it comes");
+    let unknown = ask(&["machines", "undrain", "no/such"]);
     assert_eq!(unknown.status.code(), Some(1));
-    said(&unknown, "no such machine");
+    said(&unknown, "No machine \"no/such\" is here");
     running.signal("-INT");
     let (status, lines) = running.end();
     assert!(status.success(), "{lines:#?}");

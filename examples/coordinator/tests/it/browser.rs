@@ -253,6 +253,7 @@ async fn fill(state: &std::path::Path, commits: &[Commit]) {
         removed: Vec::new(),
         newer: commits.to_vec(),
         older: Vec::new(),
+        history: 0,
     };
     store.update_branch(now, update).await.unwrap();
     let build = |commit: &Commit, builder: &str| NewBuild {

@@ -2,14 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use build_coordinator::api::{Scope, State};
-use clap::{Parser, Subcommand};
+use clap::{Args as _, Parser, Subcommand};
 use program::LogArgs;
 
 /// Builds the commits of git repositories on buildlets, and shows them
 ///
 /// Without a command it builds the repository of the current directory: as its builders.toml says or, without one, as the files in it suggest.
 #[derive(Debug, Parser)]
-#[command(name = "coordinator", version)]
+#[command(name = "coordinator", version, mut_subcommands = hide_foreign)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -33,6 +33,30 @@ pub(crate) enum Command {
     Schema,
     #[command(flatten)]
     Request(Request),
+}
+
+/// Takes options from a command's help that mean nothing to it. They may stand there nevertheless, as scripts set them for all commands.
+fn hide_foreign(command: clap::Command) -> clap::Command {
+    let running = RunArgs::augment_args(clap::Command::new(""));
+    let asking = ServerArgs::augment_args(clap::Command::new(""));
+    let (running, asking) = (running.get_arguments(), asking.get_arguments());
+    let foreign: Vec<clap::Arg> = match command.get_name() {
+        "run" => asking.cloned().collect(),
+        "check" => (running.filter(|arg| arg.get_id() != "config"))
+            .chain(asking)
+            .cloned()
+            .collect(),
+        "init" | "schema" | "help" => running.chain(asking).cloned().collect(),
+        _ => running.cloned().collect(),
+    };
+    hide(command, &foreign)
+}
+
+fn hide(command: clap::Command, foreign: &[clap::Arg]) -> clap::Command {
+    let hidden = foreign.iter().cloned().map(|arg| arg.hide(true));
+    command
+        .args(hidden)
+        .mut_subcommands(|command| hide(command, foreign))
 }
 
 /// What is asked of a running coordinator.
@@ -136,7 +160,7 @@ pub(crate) struct OnceArgs {
     /// The revision: a commit, a branch or a tag; HEAD if not given
     #[arg(long, value_name = "REV", requires = "once")]
     pub(crate) rev: Option<String>,
-    /// Only this builder
+    /// Only this builder; all that build the revision if not given
     #[arg(long, value_name = "NAME", requires = "once")]
     pub(crate) builder: Option<String>,
 }
@@ -271,7 +295,7 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Files, or directories of files that end in .toml; the repository's builders.toml if none is given
+    /// Files, or directories of files that end in .toml; those of --config or the repository's builders.toml if none is given
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Say of each builder whether it builds this branch of this repository, and why
@@ -310,5 +334,38 @@ mod tests {
     #[test]
     fn the_flags_agree_with_each_other() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_s_help_has_what_concerns_it() {
+        let help = |words: &[&str]| {
+            let words = ["coordinator"].iter().chain(words).chain(&["--help"]);
+            Args::try_parse_from(words).unwrap_err().to_string()
+        };
+        for (words, has, has_not) in [
+            (&["run"][..], "--listen", "--server"),
+            (&["builds"], "--server", "--listen"),
+            (&["machines", "drain"], "--token-file", "--state-dir"),
+            (&["check"], "--config", "--repo"),
+            (&["init"], "--force", "--c"),
+        ] {
+            let help = help(words);
+            assert!(help.contains(has), "{has}: {help}");
+            assert!(!help.contains(has_not), "{has_not}: {help}");
+        }
+        let all = help(&[]);
+        assert!(all.contains("--listen") && all.contains("--server"));
+    }
+
+    #[test]
+    fn options_may_stand_before_the_command_and_behind_it() {
+        for words in [
+            ["--server", "http://ci:1", "queue", "--state-dir", "/tmp"],
+            ["--state-dir", "/tmp", "queue", "--server", "http://ci:1"],
+        ] {
+            let args = Args::try_parse_from(["coordinator"].iter().chain(&words)).unwrap();
+            assert_eq!(args.server.server, "http://ci:1");
+            assert_eq!(args.run.state_dir, Some("/tmp".into()));
+        }
     }
 }

@@ -10,10 +10,11 @@ use dashboard_config::{Change, Config, Mode};
 use crate::args::CheckArgs;
 use crate::repository::{self, FILE};
 
-pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let paths = match args.paths.is_empty() {
-        true => vec![found_file()?],
-        false => args.paths.clone(),
+pub(crate) fn run(args: &CheckArgs, config: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let paths = match (&args.paths[..], config) {
+        ([], []) => vec![found_file()?],
+        ([], paths) | (paths, []) => paths.to_vec(),
+        _ => bail!("name the files once: as they are, or with --config"),
     };
     let config = match Config::load(&paths) {
         Ok(config) => config,

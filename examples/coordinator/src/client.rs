@@ -140,7 +140,7 @@ impl Client {
         let (mut sender, connection) = timeout(CONNECT_LIMIT, connecting)
             .await
             .unwrap_or_else(|_| Err(anyhow!("nobody answers")))
-            .with_context(|| format!("cannot talk to a coordinator at {}", self.uri))?;
+            .with_context(|| format!("no coordinator answers at {} (`coordinator` starts one; --server names another)", self.uri))?;
 
         let mut request = Request::builder()
             .method(method)

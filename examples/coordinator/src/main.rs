@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         args.log.start_quietly();
         match &args.command {
             Some(Command::Init(init)) => init::run(init),
-            Some(Command::Check(check)) => check::run(check),
+            Some(Command::Check(check)) => check::run(check, &args.run.config),
             Some(Command::Schema) => {
                 print!("{}", dashboard_config::json_schema());
                 Ok(ExitCode::SUCCESS)

@@ -18,6 +18,7 @@ use crate::setup::Wanted;
 use crate::shown::{LogPrinter, ending, took, what};
 use crate::state::State;
 use crate::system::System;
+use crate::terminal::printable;
 
 /// Bytes of a log that are in memory at a time.
 const COPIED: usize = 64 * 1024;
@@ -36,7 +37,11 @@ pub(crate) async fn forever(args: &RunArgs) -> anyhow::Result<ExitCode> {
         setup = wanted.setup(&state.git) => setup?,
         () = finish.cancelled() => bail!("interrupted"),
     };
-    eprintln!("building {}", setup.origin);
+    let again = match setup.files.is_empty() {
+        true => "",
+        false => ", which is read again when it changes",
+    };
+    eprintln!("building {}{again}", setup.origin);
     let system = System::start(setup.config, setup.files, state, args).await?;
     eprintln!(
         "http://localhost:{}/ shows it; its state is in {}",
@@ -110,6 +115,15 @@ pub(crate) async fn once(args: &RunArgs, once: &OnceArgs) -> anyhow::Result<Exit
         revision,
         builder: once.builder.clone(),
     };
+    if let Some(name) = &once.builder
+        && setup.config.builder(name).is_none()
+    {
+        let known: Vec<&str> = setup.config.builders().map(|one| &*one.name).collect();
+        bail!(
+            "there is no builder {name:?}; there are: {}",
+            known.join(", ")
+        );
+    }
     let mut args = args.clone();
     args.listen = "localhost:0".to_owned();
     eprintln!("building {}", setup.origin);
@@ -144,6 +158,16 @@ async fn build_all(coordinator: &Coordinator, order: &Order) -> anyhow::Result<E
             "run --once",
         )
         .await?;
+    if let [_, _, ..] = &builds[..] {
+        let names: Vec<&str> = (builds.iter())
+            .map(|build| build.key.builder.as_str())
+            .collect();
+        let names = names.join(", ");
+        eprintln!(
+            "on {}; --builder NAME builds on one of them",
+            printable(&names)
+        );
+    }
     let mut all_good = true;
     for build in builds {
         let detail = follow(coordinator, build.id).await?;

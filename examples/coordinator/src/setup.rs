@@ -119,7 +119,7 @@ impl Wanted {
     pub(crate) async fn setup(self, git: &Git) -> anyhow::Result<Setup> {
         match self.what {
             What::Configured(files, config) => Ok(Setup {
-                origin: format!("{}, which is read again when it changes", names(&files)),
+                origin: names(&files),
                 working_copies: config
                     .repositories()
                     .filter(|repo| Path::new(&repo.clone_url).is_dir())

@@ -193,7 +193,7 @@ fn who_is_not_there_is_named() {
         .unwrap();
     assert_eq!(nobody.status.code(), Some(1));
     assert!(
-        stderr(&nobody).contains("cannot talk to a coordinator at http://localhost:1"),
+        stderr(&nobody).contains("no coordinator answers at http://localhost:1"),
         "{nobody:?}"
     );
     let wrong = project

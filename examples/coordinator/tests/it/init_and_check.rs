@@ -121,3 +121,35 @@ fn the_schema_is_json() {
         "{schema}"
     );
 }
+
+#[test]
+fn a_configuration_may_be_named_in_two_ways_and_not_in_both() {
+    let dir = repository();
+    fs::write(dir.path().join("builders.toml"), "[host.local]\n").unwrap();
+    for words in [
+        &["check", "other.toml"][..],
+        &["check", "--config", "other.toml"],
+    ] {
+        let check = coordinator(dir.path(), words);
+        assert!(
+            stderr(&check).contains("cannot read other.toml"),
+            "{check:?}"
+        );
+    }
+    let both = coordinator(dir.path(), &["check", "a.toml", "--config", "b.toml"]);
+    assert!(stderr(&both).contains("name the files once"), "{both:?}");
+}
+
+#[test]
+fn the_readme_names_what_builds_on_this_machine_inherit() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let everywhere = buildlet_pool::INHERITED_VARIABLES.iter();
+    for name in everywhere.take_while(|name| **name != "SystemRoot") {
+        let name = match name.strip_suffix("_PROXY") {
+            Some(_) => &name.to_lowercase(),
+            None => *name,
+        };
+        assert!(readme.contains(&format!("`{name}`")), "{name} is missing");
+    }
+}

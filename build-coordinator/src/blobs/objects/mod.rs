@@ -103,7 +103,7 @@ impl ObjectBlobs {
                     .with_bucket_name(bucket)
                     .with_http_connector(connector);
                 let built = builder.build();
-                Arc::new(built.map_err(|error| OpenObjectsError::Settings(error.into()))?)
+                Arc::new(built.map_err(|error| OpenObjectsError::Settings(told(&error)))?)
             }
             #[cfg(feature = "gcs")]
             "gs" => {
@@ -117,12 +117,12 @@ impl ObjectBlobs {
                     .with_bucket_name(bucket)
                     .with_http_connector(connector);
                 let built = builder.build();
-                Arc::new(built.map_err(|error| OpenObjectsError::Settings(error.into()))?)
+                Arc::new(built.map_err(|error| OpenObjectsError::Settings(told(&error)))?)
             }
             _ => return Err(wrong()),
         };
         let prefix = Path::parse(prefix)
-            .map_err(|error| OpenObjectsError::Prefix(prefix.to_owned(), error.into()))?;
+            .map_err(|error| OpenObjectsError::Prefix(prefix.to_owned(), told(&error)))?;
         Ok(Self { store, prefix })
     }
 
@@ -145,7 +145,7 @@ impl ObjectBlobs {
         };
         match timeout(TRIAL, trial).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(OpenObjectsError::Refused(error.into())),
+            Ok(Err(error)) => Err(OpenObjectsError::Refused(told(&error))),
             Err(late) => Err(OpenObjectsError::Refused(late.into())),
         }
     }
@@ -170,11 +170,11 @@ impl ObjectBlobs {
             bytes += part.len() as u64;
             check(name, bytes, limit)?;
             let sent = upload.put_part(part.into()).await;
-            sent.map_err(|error| BlobError::storage(name, error))?;
+            sent.map_err(|error| BlobError::storage(name, told(&error)))?;
             part = next_part(name, source).await?;
         }
         let done = upload.complete().await;
-        done.map_err(|error| BlobError::storage(name, error))?;
+        done.map_err(|error| BlobError::storage(name, told(&error)))?;
         Ok(bytes)
     }
 }
@@ -187,7 +187,7 @@ impl Blobs for ObjectBlobs {
         source: &mut (dyn AsyncRead + Send + Unpin),
         limit: u64,
     ) -> Result<u64, BlobError> {
-        let failed = |error| BlobError::storage(name, error);
+        let failed = |error| BlobError::storage(name, told(&error));
         let path = self.path(name);
         let first = next_part(name, source).await?;
         let bytes = first.len() as u64;
@@ -211,7 +211,7 @@ impl Blobs for ObjectBlobs {
     async fn get(&self, name: &BlobName, range: Range<u64>) -> Result<BlobReader, BlobError> {
         let failed = |error: object_store::Error| match error {
             object_store::Error::NotFound { .. } => BlobError::NotFound(name.clone()),
-            error => BlobError::storage(name, error),
+            error => BlobError::storage(name, told(&error)),
         };
         let path = self.path(name);
         let options = GetOptions {
@@ -260,7 +260,7 @@ impl Blobs for ObjectBlobs {
     async fn remove(&self, name: &BlobName) -> Result<(), BlobError> {
         match self.store.delete(&self.path(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(BlobError::storage(name, error)),
+            Err(error) => Err(BlobError::storage(name, told(&error))),
         }
     }
 }
@@ -272,6 +272,20 @@ impl fmt::Debug for ObjectBlobs {
             .field("prefix", &self.prefix.as_ref())
             .finish_non_exhaustive()
     }
+}
+
+/// An error and its causes, each once: the store's errors say those of their causes too, more than once.
+fn told(error: &dyn std::error::Error) -> Source {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text.into()
 }
 
 /// The next bytes, a full part unless they are the last.
@@ -318,6 +332,24 @@ mod tests {
         reader.read_to_end(&mut bytes).await.unwrap();
         assert_eq!(bytes.len() as u64, expected.end - expected.start);
         bytes
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let root = std::io::Error::other("connection refused");
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(BlobError::Source {
+                name: "logs/1/1.gz".parse().unwrap(),
+                source: root,
+            }),
+        };
+        let told = told(&error);
+        assert!(told.source().is_none());
+        let text = told.to_string();
+        for part in ["S3", "cannot be read", "connection refused"] {
+            assert_eq!(text.matches(part).count(), 1, "{text}");
+        }
     }
 
     #[tokio::test]

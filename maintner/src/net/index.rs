@@ -80,6 +80,21 @@ pub(super) fn parse(
     Ok(listed)
 }
 
+/// Reads a list as a follower does that takes segments of 1000 bytes and logs of 1500, and gives sizes and addresses.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn fuzz(body: &[u8]) -> Option<Vec<(u64, String)>> {
+    let base = Url::parse("https://example.com/x/logs").ok()?;
+    let config = NetConfig::new("", "").max_segment(1000).max_log(1500);
+    let listed = parse(body, &base, &config).ok()?;
+    let listed = listed.into_iter();
+    Some(
+        listed
+            .map(|segment| (segment.size, segment.url.into()))
+            .collect(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

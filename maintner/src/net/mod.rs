@@ -48,3 +48,6 @@ pub use crate::net::config::NetConfig;
 pub use crate::net::error::FetchError;
 pub use crate::net::follower::Follower;
 pub(crate) use crate::net::follower::SegmentFile;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use crate::net::index::fuzz as fuzz_list;

@@ -181,13 +181,13 @@ impl Coordinator {
         }
         let config = self.shared.config();
         let cache = self.shared.repository(repository).await?;
-        let resolved = match cache.resolve(revision).await? {
+        let found = match cache.find(revision).await? {
             Some(found) => Some(found),
             None => {
                 cache.fetch().await?;
-                match (cache.resolve(revision).await?, revision.parse()) {
+                match (cache.find(revision).await?, revision.parse()) {
                     (None, Ok(commit)) if cache.fetch_commit(&commit).await? => {
-                        cache.resolve(revision).await?
+                        cache.find(revision).await?
                     }
                     (found, _) => found,
                 }
@@ -197,13 +197,15 @@ impl Coordinator {
             repository: repository.to_owned(),
             revision: revision.to_owned(),
         };
-        let resolved = resolved.ok_or_else(unknown)?;
+        let commit = found.ok_or_else(unknown)?;
         let branches = cache.branches().await?;
         let branch = branches
             .iter()
             .find(|head| head.name == revision)
             .or_else(|| {
-                let mut with = branches.iter().filter(|head| head.revision == resolved);
+                let mut with = branches
+                    .iter()
+                    .filter(|head| head.revision == commit.revision);
                 with.next()
             });
         let branch = branch.map(|head| head.name.clone());
@@ -227,7 +229,7 @@ impl Coordinator {
         .map(|builder| NewBuild {
             key: BuildKey {
                 repository: repository.to_owned(),
-                revision: resolved.clone(),
+                revision: commit.revision.clone(),
                 builder: builder.name.clone(),
                 base: base.clone(),
             },
@@ -247,8 +249,7 @@ impl Coordinator {
                 },
             });
         }
-        let committed = cache.commits(std::slice::from_ref(&resolved)).await?;
-        let committed = committed.first().map(|commit| commit.committed);
+        let committed = Some(commit.committed);
         let all = self.shared.store.enqueue_all(Timestamp::now(), new).await?;
         let added: Vec<_> = all
             .iter()

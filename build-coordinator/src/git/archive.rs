@@ -56,18 +56,19 @@ impl Repository {
         if tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Ok(());
         }
-        if !self.has(revision).await? {
-            return Err(GitError::NoCommit(revision.clone()));
-        }
         let limit = self.inner.config.command_limit;
         let temporary = Temporary::beside(&path)?;
         let work = self.pack(revision, &temporary.0);
-        timeout(limit, work)
-            .await
-            .map_err(|_| GitError::TimedOut {
-                command: COMMAND,
-                limit,
-            })??;
+        let packed = timeout(limit, work).await.map_err(|_| GitError::TimedOut {
+            command: COMMAND,
+            limit,
+        })?;
+        match packed {
+            Err(GitError::Failed { .. }) if !self.has(revision).await? => {
+                return Err(GitError::NoCommit(revision.clone()));
+            }
+            packed => packed?,
+        }
         let inner = self.inner.clone();
         let (from, to) = (temporary.0.clone(), path.clone());
         blocking(&path, move || {

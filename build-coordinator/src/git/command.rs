@@ -185,6 +185,32 @@ impl GitCommand {
     }
 }
 
+/// The path of a program that is named without one, if it is on `PATH`. A program that has a path is started without a copy of
+/// this process, which takes a hundred times as long when it is large.
+pub(crate) fn found(program: PathBuf) -> PathBuf {
+    let is_name = program.components().count() == 1 && !program.is_absolute();
+    let path = std::env::var_os("PATH").filter(|_| cfg!(unix) && is_name);
+    let mut candidates = path
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join(&program));
+    // Others of this name that cannot be executed are passed over, as by the search of the system.
+    candidates
+        .find(|candidate| candidate.is_absolute() && is_executable(candidate))
+        .unwrap_or(program)
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_executable(_path: &Path) -> bool {
+    false
+}
+
 impl RunningGit {
     /// Does `work` with its streams, and collects its complaints at the same time.
     pub(crate) async fn with_complaint<T>(

@@ -7,7 +7,7 @@
 //! let git = Git::open("/var/lib/coordinator/git", GitConfig::default()).await?;
 //! let tools = git.repository("tools", &Source::parse("https://example.com/tools.git")?).await?;
 //! tools.fetch().await?;
-//! for head in tools.branches().await? {
+//! for head in tools.branches().await?.iter() {
 //!     let archive = tools.archive(&head.revision).await?;
 //!     println!("{}: {} bytes of .tar.gz", head.name, archive.bytes);
 //! }

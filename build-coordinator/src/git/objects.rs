@@ -50,6 +50,22 @@ impl Repository {
         Ok(commits)
     }
 
+    /// The commit that has this name, or the only one whose name begins so: hexadecimal digits.
+    pub(super) async fn commit_of(&self, name: &str) -> Result<Option<Commit>, GitError> {
+        let mut found = None;
+        let name = format!("{name}^{{commit}}\n");
+        self.objects(&name, 1, MAX_COMMIT, |_, object| {
+            let unexpected = || GitError::Output { command: COMMAND };
+            if let Some(object) = object {
+                let revision = object.name.parse().map_err(|_| unexpected())?;
+                found = Some(commit::parse(revision, object.bytes).ok_or_else(unexpected)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
     /// Files of a revision, by their paths from its top folder: of each the first `max` bytes. `None` for what is no file there, and for
     /// a path with control characters. A symbolic link is where it leads, as text.
     ///
@@ -135,7 +151,8 @@ impl Repository {
     }
 }
 
-/// Reads the next answer: `<name> <kind> <size>`, the object and a line feed, or a line that ends in `missing`.
+/// Reads the next answer: `<name> <kind> <size>`, the object and a line feed, or a line that ends in `missing`
+/// or, for the beginning of several names, in `ambiguous`.
 async fn read_object<'a>(
     stdout: &mut (impl AsyncBufRead + Unpin),
     max: u64,
@@ -154,7 +171,7 @@ async fn read_object<'a>(
         .map_err(pipe)?;
     let text = std::str::from_utf8(line).map_err(|_| unexpected())?;
     let text = text.strip_suffix('\n').ok_or_else(unexpected)?;
-    if text.ends_with(" missing") {
+    if text.ends_with(" missing") || text.ends_with(" ambiguous") {
         return Ok(None);
     }
     let mut fields = text.split(' ');

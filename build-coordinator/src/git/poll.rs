@@ -85,7 +85,7 @@ impl Repository {
         let heads = self.branches().await?;
         let mut poll = Poll::default();
         let mut news = Vec::new();
-        for head in &heads {
+        for head in heads.iter() {
             if !plan.wants(&head.name) {
                 continue;
             }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
@@ -44,8 +44,18 @@ pub(crate) struct Inner {
     pub(crate) archives: PathBuf,
     /// One fetch at a time.
     fetching: Semaphore,
+    /// The branches as they are, if that is known: only a fetch changes them.
+    heads: Mutex<Heads>,
     /// Archives that are being made.
     pub(crate) making: Mutex<HashMap<Revision, Weak<OnceCell<()>>>>,
+}
+
+/// The branches of a cache, at most [`MAX_BRANCHES`].
+#[derive(Debug, Default)]
+struct Heads {
+    /// Fetches that began or ended: what was read before one is not to be remembered after it.
+    fetches: u64,
+    known: Option<Arc<[Head]>>,
 }
 
 /// A branch and its newest commit.
@@ -64,10 +74,14 @@ impl Git {
     /// # Errors
     ///
     /// [`GitError::File`]; [`GitError::Start`] if there is no git.
-    pub async fn open(dir: impl Into<PathBuf>, config: GitConfig) -> Result<Self, GitError> {
+    pub async fn open(dir: impl Into<PathBuf>, mut config: GitConfig) -> Result<Self, GitError> {
         let dir = dir.into();
-        let made = dir.clone();
-        blocking(&dir, move || make_private_dir(&made)).await?;
+        let (made, program) = (dir.clone(), config.program);
+        config.program = blocking(&dir, move || {
+            make_private_dir(&made)?;
+            Ok(super::command::found(program))
+        })
+        .await?;
         let git = Self { dir, config };
         // No commands, but it proves that there is a git.
         let nothing = git.dir.join("none");
@@ -94,6 +108,7 @@ impl Git {
             settings: dir.join("gitconfig"),
             archives: dir.join("archives"),
             fetching: Semaphore::new(1),
+            heads: Mutex::default(),
             making: Mutex::default(),
         };
         let inner = Arc::new(inner);
@@ -164,6 +179,8 @@ impl Repository {
             "--no-recurse-submodules",
         ];
         let args = args.iter().chain(flags).copied();
+        self.inner.heads().change();
+        let _changed = Changed(&self.inner);
         self.command("fetch", args.chain(["origin"]).chain(what))
             .limit(self.inner.config.fetch_limit)
             .max_file(self.inner.config.max_pack)
@@ -197,7 +214,23 @@ impl Repository {
     /// # Errors
     ///
     /// What git says.
-    pub async fn branches(&self) -> Result<Vec<Head>, GitError> {
+    pub async fn branches(&self) -> Result<Arc<[Head]>, GitError> {
+        let fetches = {
+            let heads = self.inner.heads();
+            if let Some(known) = &heads.known {
+                return Ok(known.clone());
+            }
+            heads.fetches
+        };
+        let read: Arc<[Head]> = self.read_branches().await?.into();
+        let mut heads = self.inner.heads();
+        if heads.fetches == fetches {
+            heads.known = Some(read.clone());
+        }
+        Ok(read)
+    }
+
+    async fn read_branches(&self) -> Result<Vec<Head>, GitError> {
         const COMMAND: &str = "for-each-ref";
         let count = format!("--count={}", MAX_BRANCHES + 1);
         // A name has neither spaces nor control characters.
@@ -239,31 +272,18 @@ impl Repository {
     /// # Errors
     ///
     /// What git says.
-    pub async fn resolve(&self, text: &str) -> Result<Option<Revision>, GitError> {
+    pub async fn find(&self, text: &str) -> Result<Option<Commit>, GitError> {
+        // Both are looked up exactly: no `@{u}`, no `HEAD~3`.
+        let branches = self.branches().await?;
+        if let Some(head) = branches.iter().find(|head| head.name == text) {
+            return self.commit_of(head.revision.as_str()).await;
+        }
         let is_hex =
             text.len() >= 7 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        // Both are looked up exactly: no `@{u}`, no `HEAD~3`.
-        if let Some(head) = self
-            .branches()
-            .await?
-            .into_iter()
-            .find(|head| head.name == text)
-        {
-            return Ok(Some(head.revision));
-        }
         if !is_hex {
             return Ok(None);
         }
-        let commit = format!("{}^{{commit}}", text.to_ascii_lowercase());
-        let args = ["--verify", "--quiet", "--end-of-options", &commit];
-        match self.command("rev-parse", args).output(1024).await {
-            Ok(output) => Ok(String::from_utf8_lossy(&output)
-                .lines()
-                .last()
-                .and_then(|line| line.parse().ok())),
-            Err(GitError::Failed { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.commit_of(&text.to_ascii_lowercase()).await
     }
 
     /// Commits from `tip` backwards along first parents, newest first, without those that `known` leads to; at most `limit`
@@ -353,7 +373,27 @@ impl Repository {
     }
 }
 
+/// Says that the branches may be others now, however a fetch ended.
+struct Changed<'a>(&'a Inner);
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        self.0.heads().change();
+    }
+}
+
+impl Heads {
+    fn change(&mut self) {
+        self.fetches += 1;
+        self.known = None;
+    }
+}
+
 impl Inner {
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes the folders and the settings; whether there is no repository yet.
     fn prepare(&self) -> io::Result<bool> {
         make_private_dir(&self.archives)?;

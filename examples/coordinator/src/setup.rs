@@ -290,10 +290,11 @@ impl Fetched {
             format!("{source} does not say which branch is its default: write a {FILE} that does, and name it with --config")
         })?;
         let heads = cache.branches().await?;
-        let head = heads.into_iter().find(|head| head.name == branch);
+        let head = heads.iter().find(|head| head.name == branch);
         let head = head
             .with_context(|| format!("{source} has no commit on its default branch {branch:?}"))?
-            .revision;
+            .revision
+            .clone();
 
         let looked_at = u64::try_from(repository::LOOKED_AT)?;
         let names: Vec<&str> = LOOKED_FOR.into_iter().chain(LOCK_FILES).collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use build_coordinator::git::{Git, GitConfig, GitError, PollPlan, Source};
 use build_coordinator::model::Revision;
 
-use super::support::{Workshop, script};
+use super::support::{Workshop, found, script};
 
 #[tokio::test]
 async fn no_message_pretends_to_be_another_commit() {
@@ -77,11 +77,7 @@ async fn a_branch_may_have_any_name_that_git_allows() {
             poll.found.iter().any(|found| found.branch == name),
             "{name}"
         );
-        assert_eq!(
-            cache.resolve(name).await.unwrap(),
-            Some(head.clone()),
-            "{name}"
-        );
+        assert_eq!(found(&cache, name).await, Some(head.clone()), "{name}");
     }
     assert_eq!(poll.updates.len(), names.len() + 1);
 }

@@ -2,7 +2,7 @@ use build_coordinator::git::{Found, Poll, PollPlan};
 use build_coordinator::model::{Branch, Timestamp};
 use build_coordinator::store::{Store, StoreConfig};
 
-use super::support::Workshop;
+use super::support::{Workshop, found};
 
 #[tokio::test]
 async fn the_newest_commit_of_each_branch_comes_first_then_history_in_turns() {
@@ -45,9 +45,9 @@ async fn a_commit_that_no_branch_has_is_fetched_when_asked_for() {
     let cache = workshop.cache().await;
     cache.fetch().await.unwrap();
     let name = detached.to_string();
-    assert_eq!(cache.resolve(&name).await.unwrap(), None);
+    assert_eq!(found(&cache, &name).await, None);
     assert!(cache.fetch_commit(&detached).await.unwrap());
-    assert_eq!(cache.resolve(&name).await.unwrap(), Some(detached.clone()));
+    assert_eq!(found(&cache, &name).await, Some(detached.clone()));
     // It stays, and is no branch.
     cache.fetch().await.unwrap();
     cache.archive(&detached).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_commit_that_no_branch_has_is_fetched_when_asked_for() {
     let nothing = "0123456789012345678901234567890123456789".parse().unwrap();
     assert!(!cache.fetch_commit(&nothing).await.unwrap());
     let _ = cache.fetch_commit(&blob).await;
-    assert_eq!(cache.resolve(blob.as_ref()).await.unwrap(), None);
+    assert_eq!(found(&cache, blob.as_ref()).await, None);
 }
 
 #[tokio::test]
@@ -181,11 +181,7 @@ async fn a_commit_is_found_by_branch_or_digits() {
         ("--all", None),
         ("", None),
     ] {
-        assert_eq!(
-            cache.resolve(text).await.unwrap().as_ref(),
-            expected,
-            "{text}"
-        );
+        assert_eq!(found(&cache, text).await.as_ref(), expected, "{text}");
     }
 }
 

@@ -96,3 +96,9 @@ pub(crate) fn script(dir: &Path, text: &str) -> PathBuf {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
+
+/// The commit that a cache finds by this text.
+pub(crate) async fn found(cache: &Repository, text: &str) -> Option<Revision> {
+    let commit = cache.find(text).await.unwrap();
+    commit.map(|commit| commit.revision)
+}

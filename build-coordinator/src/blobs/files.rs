@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, SeekFrom};
+use std::io::{self, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,35 +108,44 @@ impl Blobs for FileBlobs {
     ) -> Result<u64, BlobError> {
         let failed = |error: io::Error| BlobError::storage(name, error);
         let temporary = Temporary(self.temporary().join(random_name().map_err(failed)?));
-        let mut file = create(temporary.0.clone()).await.map_err(failed)?;
-        let mut piece = vec![0; PIECE];
-        let mut bytes = 0_u64;
-        loop {
-            let read = source.read(&mut piece).await;
-            let read = read.map_err(|source| BlobError::Source {
-                name: name.clone(),
-                source,
-            })?;
-            if read == 0 {
-                break;
-            }
-            bytes += read as u64;
-            if bytes > limit {
-                return Err(BlobError::TooLarge {
-                    name: name.clone(),
-                    limit,
-                });
-            }
-            file.write_all(&piece[..read]).await.map_err(failed)?;
-        }
-        file.flush().await.map_err(failed)?;
-        file.sync_all().await.map_err(failed)?;
-        drop(file);
         let (blobs, to) = (self.clone(), self.path(name));
+        let mut piece = vec![0; PIECE];
+        let mut filled = fill(name, source, &mut piece).await?;
+        let mut bytes = filled as u64;
+        let mut file = None;
+        // What fits into one piece is written in one go.
+        while filled == PIECE {
+            check(name, bytes, limit)?;
+            let file = match &mut file {
+                Some(file) => file,
+                None => file.insert(create(temporary.0.clone()).await.map_err(failed)?),
+            };
+            file.write_all(&piece).await.map_err(failed)?;
+            filled = fill(name, source, &mut piece).await?;
+            bytes += filled as u64;
+        }
+        check(name, bytes, limit)?;
+        piece.truncate(filled);
+        let file = match file {
+            Some(mut file) => {
+                file.flush().await.map_err(failed)?;
+                Some(file.into_std().await)
+            }
+            None => None,
+        };
         // From here on it is no use to stop: the temporary file goes with the thread.
-        blocking(move || blobs.publish(&temporary.0, &to))
-            .await
-            .map_err(failed)?;
+        blocking(move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => create_now(&temporary.0)?,
+            };
+            file.write_all(&piece)?;
+            file.sync_all()?;
+            drop(file);
+            blobs.publish(&temporary.0, &to)
+        })
+        .await
+        .map_err(failed)?;
         Ok(bytes)
     }
 
@@ -184,18 +193,48 @@ impl Drop for Temporary {
     }
 }
 
+/// Reads until `piece` is full or `source` ends; how many bytes.
+async fn fill(
+    name: &BlobName,
+    source: &mut (dyn AsyncRead + Send + Unpin),
+    piece: &mut [u8],
+) -> Result<usize, BlobError> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        let read = source.read(&mut piece[filled..]).await;
+        match read {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(source) => {
+                let name = name.clone();
+                return Err(BlobError::Source { name, source });
+            }
+        }
+    }
+    Ok(filled)
+}
+
+fn check(name: &BlobName, bytes: u64, limit: u64) -> Result<(), BlobError> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let name = name.clone();
+    Err(BlobError::TooLarge { name, limit })
+}
+
 async fn create(path: PathBuf) -> io::Result<File> {
-    let file = blocking(move || {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path)
-    })
-    .await?;
+    let file = blocking(move || create_now(&path)).await?;
     let mut file = File::from_std(file);
     file.set_max_buf_size(PIECE);
     Ok(file)
+}
+
+fn create_now(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {

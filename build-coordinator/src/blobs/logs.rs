@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,9 @@ use super::{BlobError, BlobName, BlobReader, Blobs, TimeMark, times};
 
 /// Text of one gzip member: what is decompressed at most before the first byte that is wanted.
 const CHUNK: usize = 256 << 10;
+
+/// Logs of at most so many bytes are compressed in memory, on one thread: most are short, and threads cost more than that.
+const SMALL: usize = 64 << 10;
 
 /// Compressed bytes between the compressor and the storage.
 const PIPE: usize = 64 << 10;
@@ -120,6 +123,29 @@ impl Logs {
         let mut log = pin!(log);
         // It is never closed.
         let _turn = self.storing.acquire().await;
+        let unreadable = |source| BlobError::Source {
+            name: name.clone(),
+            source,
+        };
+        let mut text = Vec::new();
+        (&mut log)
+            .take(SMALL as u64 + 1)
+            .read_to_end(&mut text)
+            .await
+            .map_err(unreadable)?;
+        if text.len() <= SMALL {
+            let marks = marks.to_vec();
+            let (bytes, stored) = (text.len() as u64, text);
+            let packed = tokio::task::spawn_blocking(move || pack(&marks, &stored)).await;
+            let packed = packed
+                .map_err(io::Error::other)
+                .flatten()
+                .map_err(unreadable)?;
+            self.blobs.put(name, &mut &packed[..], MAX_LOG).await?;
+            self.forget(name);
+            return Ok(bytes);
+        }
+        let mut log = io::Cursor::new(text).chain(log);
         let (mut near, far) = tokio::io::duplex(PIPE);
         let (done, is_done) = oneshot::channel();
         let compress = async {
@@ -306,6 +332,19 @@ impl AsyncRead for LogText {
         }
         Pin::new(&mut this.text).poll_read(cx, buf)
     }
+}
+
+/// A short log as it is stored.
+fn pack(marks: &[TimeMark], text: &[u8]) -> io::Result<Vec<u8>> {
+    let packed = times::encode(marks).unwrap_or_default();
+    let config = pargzip::Config::default()
+        .chunk_size(SMALL)
+        .threads(1)
+        .index(true);
+    let mut gzip = pargzip::Writer::new(packed, config)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    gzip.write_all(text)?;
+    gzip.finish().map_err(|failed| failed.into_parts().0)
 }
 
 /// The compressor's end of the pipe. Its end counts only if the compressor says that it is one.

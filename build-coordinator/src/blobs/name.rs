@@ -14,10 +14,11 @@ pub struct BlobName(Box<str>);
 pub struct ParseBlobNameError;
 
 impl BlobName {
-    /// Where the log of an attempt is kept: `logs/17/1.gz`.
+    /// Where the log of an attempt is kept: `logs/17/17042.1.gz`. Those of a thousand builds share a folder, as making one costs
+    /// more than a log.
     #[must_use]
     pub fn log(attempt: AttemptId) -> Self {
-        Self(format!("logs/{}/{}.gz", attempt.build, attempt.number).into())
+        Self(format!("logs/{}/{attempt}.gz", attempt.build.0 / 1000).into())
     }
 
     /// Where the artifact number `index` of an attempt is kept: `artifacts/17/1/0`. Its own name is a stranger's, and

@@ -66,7 +66,7 @@ async fn close(shared: &Shared, build: &Build, attempt: AttemptId) -> Result<Bui
     let then = next(shared, build.id, &retry, cause).await;
     tracing::warn!(build = %build.id, attempt = attempt.number, "an earlier run of the coordinator ended during this attempt");
     let message = "the coordinator ended while it ran".to_owned();
-    note_end(shared, attempt, log, cause, message, then).await
+    note_end(shared, build, attempt, log, cause, message, then).await
 }
 
 /// Removes the files of logs that nobody writes any more.

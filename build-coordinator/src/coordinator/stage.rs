@@ -49,6 +49,15 @@ impl Stage for RealStage {
             .map_err(|error| StageError::new("the store failed", error))
     }
 
+    async fn note(&self, change: Change) -> Result<(), StageError> {
+        let noted = self
+            .shared
+            .store
+            .record_soon(self.build, Timestamp::now(), change)
+            .await;
+        noted.map_err(|error| StageError::new("the store failed", error))
+    }
+
     async fn keep(
         &self,
         attempt: AttemptId,

@@ -9,15 +9,15 @@ use tokio::time::timeout;
 use super::returning::{Back, Owned};
 use super::shared::Shared;
 use super::stage::RealStage;
-use crate::model::{
-    AfterAttempt, AttemptId, Build, BuildId, Cause, Change, NewDelivery, StoredLog, Timestamp,
-};
+use crate::model::{AfterAttempt, AttemptId, Build, BuildId, Cause, Change, StoredLog, Timestamp};
 use crate::notify;
 use crate::run::{Attempt, Ending, Leg, LiveLog, Plan, Stop, after_attempt};
 use crate::store::StoreError;
 
 /// How long taking an offered machine may take: it needs nobody else.
 const LEASE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a build may wait for its first connection before it begins, and waits there.
+const CONNECT_AHEAD: Duration = Duration::from_secs(1);
 /// What a lease lasts beyond the build's own limit: for source and artifacts.
 const LEASE_MARGIN: Duration = Duration::from_secs(60 * 60);
 
@@ -77,7 +77,12 @@ impl Task {
             owner: shared.store.instance().to_owned(),
         };
         let begun = Timestamp::now();
-        match shared.store.record(id.build, begun, started).await {
+        let (recorded, _) = tokio::join!(
+            shared.store.record(id.build, begun, started),
+            // It is asked again in the attempt, where an error counts; but connecting takes as long as the disk does.
+            timeout(CONNECT_AHEAD, lease.client().work_dir()),
+        );
+        match recorded {
             Ok(_) => {}
             Err(StoreError::Transition(error)) => {
                 tracing::error!(build = %id.build, %error, "a build is not what it is thought to be");
@@ -228,23 +233,19 @@ impl Task {
                 None
             }
         };
-        if let Err(error) = shared.store.record_spans(id, ending.spans).await {
-            tracing::warn!(attempt = %id, %error, "the timeline of an attempt cannot be stored");
-        }
         let has_log = log.is_some();
         let then = next(shared, id.build, retry, ending.cause).await;
         let (cause, message) = (ending.cause, ending.message);
-        let mut failures = 0;
-        let build = loop {
-            let error = match note_end(shared, id, log.clone(), cause, message.clone(), then).await
-            {
-                Ok(build) => break build,
-                Err(error) => error,
-            };
-            tracing::error!(attempt = %id, %error, "the end of an attempt is not noted");
-            if !shared.wait_for_store(&error, &mut failures).await {
-                return Done::Unknown;
-            }
+        // Together, so that one transaction does for both.
+        let (spans, build) = tokio::join!(
+            shared.store.record_spans(id, ending.spans),
+            self.note(id, log, cause, message.clone(), then),
+        );
+        if let Err(error) = spans {
+            tracing::warn!(attempt = %id, %error, "the timeline of an attempt cannot be stored");
+        }
+        let Some(build) = build else {
+            return Done::Unknown;
         };
         tracing::info!(build = %id.build, attempt = id.number, %cause, message, "ends");
         shared.messages.notify_one();
@@ -261,9 +262,44 @@ impl Task {
     }
 }
 
-/// Stores an attempt's end, its log, and what is told of it, in one transaction.
+impl Task {
+    /// Notes an attempt's end, as soon as the store takes it; `None` if it will not in this run.
+    async fn note(
+        &self,
+        id: AttemptId,
+        log: Option<StoredLog>,
+        cause: Cause,
+        message: String,
+        then: AfterAttempt,
+    ) -> Option<Build> {
+        let shared = &self.shared;
+        let mut failures = 0;
+        loop {
+            let noting = note_end(
+                shared,
+                &self.build,
+                id,
+                log.clone(),
+                cause,
+                message.clone(),
+                then,
+            );
+            let error = match noting.await {
+                Ok(build) => return Some(build),
+                Err(error) => error,
+            };
+            tracing::error!(attempt = %id, %error, "the end of an attempt is not noted");
+            if !shared.wait_for_store(&error, &mut failures).await {
+                return None;
+            }
+        }
+    }
+}
+
+/// Stores the end of an attempt at a build, its log, and what is told of it, in one transaction.
 pub(super) async fn note_end(
     shared: &Shared,
+    build: &Build,
     id: AttemptId,
     log: Option<StoredLog>,
     cause: Cause,
@@ -288,7 +324,13 @@ pub(super) async fn note_end(
         then,
     };
     changes.push((id.build, ended));
-    let deliveries = deliveries(shared, id.build, cause, &message, then).await?;
+    let deliveries = match then {
+        AfterAttempt::Done => {
+            let config = shared.config();
+            notify::deliveries(&shared.store, &config, build, cause, &message).await?
+        }
+        _ => Vec::new(),
+    };
     let recorded = shared
         .store
         .record_and_tell(now, changes, deliveries)
@@ -296,23 +338,6 @@ pub(super) async fn note_end(
     let last = recorded.into_iter().next_back();
     last.map(|recorded| recorded.build)
         .ok_or(StoreError::NoBuild(id.build))
-}
-
-async fn deliveries(
-    shared: &Shared,
-    build: BuildId,
-    cause: Cause,
-    message: &str,
-    then: AfterAttempt,
-) -> Result<Vec<NewDelivery>, StoreError> {
-    if then != AfterAttempt::Done {
-        return Ok(Vec::new());
-    }
-    let config = shared.config();
-    match shared.store.build(build).await? {
-        Some(build) => notify::deliveries(&shared.store, &config, &build, cause, message).await,
-        None => Ok(Vec::new()),
-    }
 }
 
 /// What becomes of a build whose attempt ends with `cause`.

@@ -5,7 +5,7 @@ use super::Timestamp;
 /// What part of an attempt took how long: a line of its timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// What was done, as `get_buildlet`, `write_source`, `step:test`.
+    /// What was done, as `get_source`, `write_source`, `step:test`.
     pub name: String,
     /// Particulars; may be empty.
     pub detail: String,

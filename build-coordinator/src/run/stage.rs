@@ -18,6 +18,12 @@ pub trait Stage: Send + Sync {
     /// Stores what happened to the attempt's build.
     async fn record(&self, change: Change) -> Result<(), StageError>;
 
+    /// Stores what happened to the attempt's build before anything that is recorded later, and does not wait for it: that it could not
+    /// be stored shows in what comes later.
+    async fn note(&self, change: Change) -> Result<(), StageError> {
+        self.record(change).await
+    }
+
     /// Stores a file that the attempt left, to its end.
     async fn keep(
         &self,

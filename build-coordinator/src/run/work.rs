@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use buildlet_proto::client::{AttachError, BuildletClient, CallError, ExecError, Outcome, Running};
+use buildlet_proto::client::{
+    Archive, AttachError, BuildletClient, CallError, ExecError, Outcome, Running,
+};
 use buildlet_proto::types::ext::{LimitHit, Resume};
 use buildlet_proto::types::{ExecRequest, ProcessState};
 use tokio::time::{Instant, timeout};
@@ -44,15 +46,18 @@ impl Work<'_> {
             let header = format!("{} at {}\n\n", build.key.builder, build.key.revision);
             self.log.write(header).await;
         }
-        let workdir = self
-            .client
-            .work_dir()
-            .await
-            .map_err(|error| of_call("ask for the work directory", &error))?;
-        if course.phase == Phase::Source {
-            self.spans
-                .during("write_source", "", self.place_source())
-                .await?;
+        let source = async {
+            match course.phase {
+                Phase::Source => Some(self.spans.during("get_source", "", self.source()).await),
+                _ => None,
+            }
+        };
+        // The first is a connection to the machine, the second work on this one.
+        let (workdir, source) = tokio::join!(self.client.work_dir(), source);
+        let workdir = workdir.map_err(|error| of_call("ask for the work directory", &error))?;
+        if let Some(source) = source {
+            let placing = self.place_source(source?);
+            self.spans.during("write_source", "", placing).await?;
             course.deadline = Instant::now().checked_add(self.plan.timeout);
             course.phase = Phase::Steps;
         }
@@ -71,12 +76,12 @@ impl Work<'_> {
         Ok((cause, message))
     }
 
-    async fn place_source(&self) -> Result<(), Trouble> {
-        let source = self
-            .stage
-            .source(&self.plan.build)
-            .await
-            .map_err(|error| no_source(&error))?;
+    async fn source(&self) -> Result<Archive, Trouble> {
+        let source = self.stage.source(&self.plan.build).await;
+        source.map_err(|error| no_source(&error))
+    }
+
+    async fn place_source(&self, source: Archive) -> Result<(), Trouble> {
         let placing = timeout(SOURCE_TIME, self.client.put_tar(source, SOURCE)).await;
         match placing {
             Ok(Ok(())) => Ok(()),
@@ -151,7 +156,9 @@ impl Work<'_> {
             message,
             log_offset: self.log.end(),
         };
-        self.record(ended).await
+        // The next run of the coordinator would come back to the command, which has ended, and find the same.
+        let noted = self.stage.note(ended).await;
+        noted.map_err(|error| of_stage(&error))
     }
 
     pub(super) async fn record(&self, change: Change) -> Result<(), Trouble> {

@@ -199,6 +199,28 @@ impl Store {
         Ok(all.remove(0))
     }
 
+    /// Has a change of a build stored before everything that is asked for later, and does not wait for that. If it cannot be, later
+    /// changes do not follow on what is stored, and fail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn record_soon(
+        &self,
+        build: BuildId,
+        at: Timestamp,
+        mut change: Change,
+    ) -> Result<(), StoreError> {
+        change.clean();
+        let (order, _) = order(Record {
+            at,
+            changes: vec![(build, change)],
+            deliveries: Vec::new(),
+        });
+        let sent = self.inner.orders.send(order).await;
+        sent.map_err(|_| StoreError::Closed)
+    }
+
     /// Stores changes of builds, all or none, in their order.
     ///
     /// # Errors

@@ -118,7 +118,9 @@ impl Engine {
                 let cause = Cause::CoordinatorLost;
                 let then = task::next(&self.shared, id, &retry, cause).await;
                 let message = "the coordinator failed at it".to_owned();
-                match task::note_end(&self.shared, attempt, None, cause, message, then).await {
+                let noting =
+                    task::note_end(&self.shared, &build, attempt, None, cause, message, then);
+                match noting.await {
                     Ok(build) if build.cause().is_none() => self.add(build, committed).await,
                     Ok(_) => {}
                     Err(error) => {

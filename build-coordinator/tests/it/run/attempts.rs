@@ -37,7 +37,7 @@ async fn steps_run_in_the_source_with_their_environment_and_are_recorded() {
         "{text}"
     );
     let names: Vec<_> = ending.spans.iter().map(|span| span.name.as_str()).collect();
-    assert_eq!(names[..2], ["write_source", "step:script"]);
+    assert_eq!(names[..3], ["get_source", "write_source", "step:script"]);
 
     let changes = bench.stage.changes.lock().unwrap();
     let Change::StepStarted {

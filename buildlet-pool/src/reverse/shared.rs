@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use buildlet_proto::client::{self, HttpClient};
 use revdial::Dialer;
@@ -15,6 +16,9 @@ use super::leased::Ticket;
 use super::record::Identity;
 use super::turns::Turns;
 use crate::MachineId;
+
+/// How long the pool's own connection to a machine is kept after a call.
+const KEPT: Duration = Duration::from_secs(2);
 
 /// What handles of a pool, its tasks and its leases share.
 pub(super) struct Shared {
@@ -117,8 +121,10 @@ impl MachineHandle {
             .heartbeat_interval(None)
             .connect_timeout(config.health.limit)
             .head_timeout(config.health.limit)
-            // A connection kept between questions would cost more memory than making one costs time.
-            .max_idle(0);
+            // A connection kept from question to question would cost more memory than making one costs time; one that is kept for a
+            // moment serves all calls of a cleaning, and the cleanings of short builds that follow each other.
+            .max_idle(1)
+            .idle_timeout(KEPT);
         let client = HttpClient::reverse(dialer.clone(), host_name, client_config)?;
         Ok(Self {
             id,

@@ -54,6 +54,8 @@
 //! - Automated work for release branches goes first, as upstream means it to: there, an item is compared with itself.
 //! - One queue decides about machines and quotas together, so a quota is never held by work that has no machine.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod event;
 mod explain;

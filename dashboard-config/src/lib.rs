@@ -52,6 +52,8 @@
 //! A builder has steps that are any commands; the table `go` in their place stands for what upstream's coordinator does.
 //! What a script contains is no template: a branch can be named `; rm -rf`, and would be run.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod detect;
 mod diagnostic;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use revdial::DialerConfig;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -94,7 +93,8 @@ pub(super) fn report(registered: u32) -> anyhow::Result<String> {
 ///
 /// When it cannot listen.
 pub fn coordinator() -> anyhow::Result<()> {
-    raise_descriptors()?;
+    // Each worker has a descriptor at either end.
+    program::raise_file_limit();
     runtime(2)?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         say(&json!({"event": "listening", "addr": listener.local_addr()?.to_string()}))?;
@@ -125,7 +125,7 @@ pub fn coordinator() -> anyhow::Result<()> {
 ///
 /// When one cannot register.
 pub fn workers(addr: &str, count: u32) -> anyhow::Result<()> {
-    raise_descriptors()?;
+    program::raise_file_limit();
     runtime(2)?.block_on(async {
         let tls = believing()?;
         say(&json!({"event": "started"}))?;
@@ -155,13 +155,6 @@ fn say(event: &serde_json::Value) -> io::Result<()> {
 
 fn wait_for_end() -> io::Result<()> {
     io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
-}
-
-/// Each worker has a descriptor at either end.
-pub(crate) fn raise_descriptors() -> anyhow::Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("cannot raise the number of open files")
 }
 
 /// A process that says where it listens, and tells what happens in lines of JSON.

@@ -15,7 +15,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 
-pub(crate) use self::idle::raise_descriptors;
 pub use self::idle::{coordinator, workers};
 pub use self::link::{Bare, Configs, Link};
 pub use self::reverse::{Reverse, warm_dial};

@@ -44,11 +44,18 @@ fn main() -> ExitCode {
                 block_on(remote::run(&client, request))
             }
             Some(Command::Run(once @ OnceArgs { once: true, .. })) => {
-                block_on(serve::once(&args.run, once))
+                serve(serve::once(&args.run, once))
             }
-            None | Some(Command::Run(_)) => block_on(serve::forever(&args.run)),
+            None | Some(Command::Run(_)) => serve(serve::forever(&args.run)),
         }
     })
+}
+
+/// Runs what serves.
+fn serve(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    // Each machine has some connections.
+    program::raise_file_limit();
+    block_on(work)
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

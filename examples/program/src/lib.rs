@@ -1,6 +1,7 @@
 //! What the programs in `examples/` share: flags that also work as Go's do, logs, exit codes and signals.
 
 mod flags;
+mod process;
 mod run;
 #[cfg(feature = "serve-tls")]
 mod serve_tls;
@@ -9,6 +10,7 @@ mod signals;
 mod tls;
 
 pub use crate::flags::{go_style, parse_bool};
+pub use crate::process::raise_file_limit;
 pub use crate::run::{LogArgs, run, run_with};
 #[cfg(feature = "serve-tls")]
 pub use crate::serve_tls::{acceptor, acceptor_from_pem, self_signed_acceptor};

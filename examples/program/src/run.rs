@@ -78,6 +78,7 @@ pub fn run_with<A: Parser + CommandFactory>(
             };
         }
     };
+    crate::process::return_freed_memory();
     program(args).unwrap_or_else(|error| {
         eprintln!("{}: {error:#}", command.get_name());
         ExitCode::FAILURE

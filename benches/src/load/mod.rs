@@ -23,9 +23,9 @@ use self::coordinator::Coordinator;
 use self::process::{cpu, forget_peak, peak, resident};
 use self::project::{GREETING, Machines, Project};
 use self::simulated::Simulated;
+use crate::machine;
 use crate::measure::median;
 use crate::table::{Align, markdown};
-use crate::{machine, revdial};
 
 /// What `load` can be told.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ struct Size {
     samples: u32,
 }
 
-/// Builders of the simulated machines; with ten there are 1,000 builds on 100 rows of the grid.
+/// Builders of the simulated machines.
 const BUILDERS: u32 = 10;
 /// Numbers of real buildlets, and of Buildbot's workers.
 const WORKERS: [u32; 2] = [1, 10];
@@ -70,7 +70,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// Measures, and prints tables.
 pub(crate) fn report(args: &LoadArgs) -> anyhow::Result<()> {
-    revdial::raise_descriptors()?;
+    program::raise_file_limit();
     let size = if args.quick {
         Size {
             machines: 20,
@@ -244,11 +244,7 @@ fn many(program: &Path, project: &Project, size: &Size) -> anyhow::Result<Vec<Ve
     ];
     for (what, path) in [
         (
-            "page with 1,000 builds, /dashboard?rows=100, ms",
-            "/dashboard?rows=100",
-        ),
-        (
-            "list of builds, /builds?limit=1000, ms",
+            "page with 1,000 builds, /builds?limit=1000, ms",
             "/builds?limit=1000",
         ),
         ("status page, ms", "/"),

@@ -1,8 +1,8 @@
-use build_coordinator::git::{Found, Poll, PollPlan};
+use build_coordinator::git::{Found, GitConfig, Poll, PollPlan};
 use build_coordinator::model::{Branch, Timestamp};
 use build_coordinator::store::{Store, StoreConfig};
 
-use super::support::{Workshop, found};
+use super::support::{Workshop, found, script};
 
 #[tokio::test]
 async fn the_newest_commit_of_each_branch_comes_first_then_history_in_turns() {
@@ -183,6 +183,36 @@ async fn a_commit_is_found_by_branch_or_digits() {
     ] {
         assert_eq!(found(&cache, text).await.as_ref(), expected, "{text}");
     }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn between_fetches_asking_for_a_commit_starts_one_git() {
+    let workshop = Workshop::new();
+    let one = workshop.commit("a", "1", "one");
+    let log = workshop.path().join("started");
+    let noting = format!("echo \"$3\" >>{}; exec git \"$@\"", log.display());
+    let program = script(workshop.path(), &noting);
+    let cache = workshop
+        .cache_with(GitConfig::default().program(program))
+        .await;
+    cache.fetch().await.unwrap();
+    let since = || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        std::fs::write(&log, "").unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    since();
+    assert_eq!(found(&cache, "main").await, Some(one.clone()));
+    assert_eq!(since(), ["for-each-ref", "cat-file"]);
+    for text in ["main", one.as_str(), &one.as_str()[..9]] {
+        assert_eq!(found(&cache, text).await.as_ref(), Some(&one), "{text}");
+        assert_eq!(since(), ["cat-file"]);
+    }
+    let two = workshop.commit("a", "2", "two");
+    assert_eq!(found(&cache, "main").await, Some(one));
+    cache.fetch().await.unwrap();
+    assert_eq!(found(&cache, "main").await, Some(two));
 }
 
 fn subjects(poll: &Poll) -> Vec<String> {

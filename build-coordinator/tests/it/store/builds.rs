@@ -10,6 +10,7 @@ super::on_both_databases!(
     a_build_is_what_its_events_make_of_it_also_after_opening_again,
     the_same_build_is_made_once,
     a_change_that_cannot_happen_leaves_nothing_behind,
+    what_is_to_be_stored_soon_is_stored_before_what_comes_later,
     a_store_in_use_cannot_be_opened_again,
     a_feed_gives_every_event_once_and_ends_with_the_store,
     builds_are_listed_newest_first_in_pages_and_by_what_is_asked,
@@ -163,6 +164,43 @@ async fn a_change_that_cannot_happen_leaves_nothing_behind(scratch: Scratch) {
     assert!(matches!(error, StoreError::NoBuild(BuildId(99))));
     assert_eq!(store.detail(id).await.unwrap(), before);
     assert_eq!(store.newest_event(), seq);
+}
+
+async fn what_is_to_be_stored_soon_is_stored_before_what_comes_later(scratch: Scratch) {
+    let store = &scratch.store;
+    let new = store.enqueue(time(1), new_build(1, "linux")).await.unwrap();
+    let id = new.build.id;
+    let begin = |index| Change::StepStarted {
+        attempt: 1,
+        index,
+        name: format!("step {index}"),
+        log_offset: 0,
+    };
+    let end = |index| Change::StepEnded {
+        attempt: 1,
+        index,
+        outcome: StepOutcome::Succeeded,
+        message: "wi\0th".into(),
+        log_offset: 0,
+    };
+    let run = started(1, "m", store.instance());
+    store.record_soon(id, time(2), run).await.unwrap();
+    for index in 0..50 {
+        store.record(id, time(3), begin(index)).await.unwrap();
+        store.record_soon(id, time(4), end(index)).await.unwrap();
+    }
+    store.record_soon(id, time(5), begin(50)).await.unwrap();
+    // What did not follow on what is stored is not, and the next says so.
+    store.record_soon(id, time(5), begin(50)).await.unwrap();
+    store.record_soon(id, time(5), end(51)).await.unwrap();
+    let error = store.record(id, time(5), end(51)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Transition(_)), "{error}");
+    let detail = store.detail(id).await.unwrap().unwrap();
+    let steps = &detail.attempts[0].steps;
+    assert_eq!(steps.len(), 51);
+    assert_eq!(steps[49].outcome, Some(StepOutcome::Succeeded));
+    assert_eq!(steps[49].message, "wi th", "as all that is stored");
+    assert_eq!(steps[50].outcome, None);
 }
 
 async fn a_store_in_use_cannot_be_opened_again(scratch: Scratch) {

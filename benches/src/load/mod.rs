@@ -14,6 +14,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -65,6 +66,8 @@ struct Size {
 const BUILDERS: u32 = 10;
 /// Numbers of real buildlets, and of Buildbot's workers.
 const WORKERS: [u32; 2] = [1, 10];
+/// How long machines that have registered are left alone before memory is measured.
+const AT_REST: Duration = Duration::from_secs(5);
 /// How long all builds may take.
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -164,6 +167,12 @@ fn many(program: &Path, project: &Project, size: &Size) -> anyhow::Result<Vec<Ve
     let simulated = Simulated::start(machines, coordinator.port, &state)?;
     coordinator.until_idle(machines.into(), simulated.patience())?;
     let registering = begun.elapsed();
+    // The connections over which they were looked at are closed after a moment.
+    thread::sleep(if size.samples > 10 {
+        AT_REST
+    } else {
+        Duration::ZERO
+    });
     let registered = resident(pid)?;
 
     eprintln!("  {builds} builds");
@@ -230,7 +239,7 @@ fn many(program: &Path, project: &Project, size: &Size) -> anyhow::Result<Vec<Ve
             Some(alone <= 30 << 20),
         ),
         row(
-            &format!("– with {machines} machines registered, MiB"),
+            &format!("– with {machines} machines registered, at rest, MiB"),
             "30",
             mib(registered),
             Some(registered <= 30 << 20),

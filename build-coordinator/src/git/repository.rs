@@ -404,8 +404,11 @@ impl Inner {
         let temporary = self.settings.with_extension("tmp");
         std::fs::write(&temporary, self.settings_text())?;
         std::fs::rename(&temporary, &self.settings)?;
-        // The last that `git init` writes.
-        Ok(!self.bare.join("config").is_file() || !self.bare.join("HEAD").is_file())
+        // An earlier making may have been killed anywhere; `git init` adds what is missing, and makes the folders of objects last.
+        let files = ["HEAD", "config"].map(|name| self.bare.join(name).is_file());
+        let folders = ["refs/heads", "objects/info", "objects/pack"];
+        let folders = folders.map(|name| self.bare.join(name).is_dir());
+        Ok(files.contains(&false) || folders.contains(&false))
     }
 
     fn settings_text(&self) -> String {

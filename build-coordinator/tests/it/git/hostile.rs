@@ -255,6 +255,27 @@ async fn locks_of_a_fetch_that_was_killed_do_not_stay() {
 }
 
 #[tokio::test]
+async fn a_cache_whose_making_was_killed_is_made_to_its_end() {
+    for missing in ["HEAD", "config", "refs", "objects", "objects/pack"] {
+        let workshop = Workshop::new();
+        let one = workshop.commit("a", "1", "one");
+        workshop.cache().await;
+        let caches = std::fs::read_dir(workshop.path().join("cache")).unwrap();
+        let cache = caches.map(|entry| entry.unwrap().path());
+        let bare = cache.map(|dir| dir.join("bare")).find(|bare| bare.is_dir());
+        let gone = bare.unwrap().join(missing);
+        if gone.is_dir() {
+            std::fs::remove_dir_all(gone).unwrap();
+        } else {
+            std::fs::remove_file(gone).unwrap();
+        }
+        let cache = workshop.cache().await;
+        cache.fetch().await.unwrap();
+        assert_eq!(found(&cache, "main").await, Some(one), "{missing}");
+    }
+}
+
+#[tokio::test]
 async fn no_error_repeats_a_password() {
     let workshop = Workshop::new();
     let git = Git::open(workshop.path().join("cache"), GitConfig::default())

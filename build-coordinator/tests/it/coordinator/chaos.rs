@@ -16,6 +16,8 @@ use super::support::{DEADLINE, FakePool, Place, System};
 const COMMITS: usize = 10;
 const BUILDERS: usize = 4;
 const MACHINES: u64 = 3;
+/// Lives after which nothing will be interrupted any more.
+const MOST_LIVES: u64 = 200;
 
 #[test]
 fn whatever_dies_every_build_gets_its_result_once() {
@@ -28,13 +30,13 @@ fn whatever_dies_every_build_gets_its_result_once() {
     }
 
     let end = Instant::now() + Duration::from_secs(seconds);
-    let mut lives = 0;
-    while Instant::now() < end {
-        live(&place, &mut random);
+    let (mut lives, mut interrupts) = (0, false);
+    // On a machine that is busy, a life is longer, so that something has begun by its end.
+    while Instant::now() < end || lives < 2 || (!interrupts && lives < MOST_LIVES) {
+        interrupts |= live(&place, &mut random, 400 + 20 * lives);
         until_nothing_runs(locks.path());
         lives += 1;
     }
-    assert!(lives > 1);
 
     let builds = runtime().block_on(async {
         let system = place.start(&FakePool::new(MACHINES)).await;
@@ -173,13 +175,14 @@ fn builders(locks: &Path) -> String {
     (0..BUILDERS).map(builder).collect()
 }
 
-/// A coordinator from its start to its end, which is a good one only sometimes.
-fn live(place: &Place, random: &mut Random) {
+/// A coordinator from its start to its end, which is a good one only sometimes; whether a build ran when it died. On the way are two
+/// pauses of up to `longest` milliseconds.
+fn live(place: &Place, random: &mut Random, longest: u64) -> bool {
     let runtime = runtime();
-    let (first, second) = (random.below(400), random.below(400));
+    let (first, second) = (random.below(longest), random.below(longest));
     let crashes = random.below(MACHINES);
     let manner = random.below(4);
-    runtime.block_on(async {
+    let interrupts = runtime.block_on(async {
         let pool = FakePool::new(MACHINES);
         let system = place.start(&pool).await;
         tokio::time::sleep(Duration::from_millis(first)).await;
@@ -187,13 +190,19 @@ fn live(place: &Place, random: &mut Random) {
             pool.crash(machine as usize);
         }
         tokio::time::sleep(Duration::from_millis(second)).await;
+        let builds = system.builds().await;
+        let runs = builds
+            .iter()
+            .any(|build| build.build.running_attempt().is_some());
         match manner {
             0 => system.coordinator.stop().await,
             1 => system.coordinator.drain().await,
             _ => {} // killed
         }
+        runs && manner > 1
     });
     runtime.shutdown_timeout(Duration::from_secs(10));
+    interrupts
 }
 
 /// A machine needs a moment to notice that its coordinator is gone, and to kill what it ran for it.

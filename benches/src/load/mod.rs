@@ -60,14 +60,14 @@ struct Size {
     buildbot_builds: u32,
     /// Builds whose logs are waited for, and pages that are asked for.
     samples: u32,
+    /// How long machines that have registered are left alone before memory is measured.
+    rest: Duration,
 }
 
 /// Builders of the simulated machines.
 const BUILDERS: u32 = 10;
 /// Numbers of real buildlets, and of Buildbot's workers.
 const WORKERS: [u32; 2] = [1, 10];
-/// How long machines that have registered are left alone before memory is measured.
-const AT_REST: Duration = Duration::from_secs(5);
 /// How long all builds may take.
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -81,6 +81,7 @@ pub(crate) fn report(args: &LoadArgs) -> anyhow::Result<()> {
             local_builds: 20,
             buildbot_builds: 0,
             samples: 3,
+            rest: Duration::ZERO,
         }
     } else {
         Size {
@@ -89,6 +90,7 @@ pub(crate) fn report(args: &LoadArgs) -> anyhow::Result<()> {
             local_builds: 600,
             buildbot_builds: 100,
             samples: 50,
+            rest: Duration::from_secs(5),
         }
     };
     let program = match &args.coordinator {
@@ -168,11 +170,7 @@ fn many(program: &Path, project: &Project, size: &Size) -> anyhow::Result<Vec<Ve
     coordinator.until_idle(machines.into(), simulated.patience())?;
     let registering = begun.elapsed();
     // The connections over which they were looked at are closed after a moment.
-    thread::sleep(if size.samples > 10 {
-        AT_REST
-    } else {
-        Duration::ZERO
-    });
+    thread::sleep(size.rest);
     let registered = resident(pid)?;
 
     eprintln!("  {builds} builds");

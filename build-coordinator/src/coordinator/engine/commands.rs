@@ -49,8 +49,12 @@ impl Engine {
             by: by.to_owned(),
         };
         match self.shared.store.record(id, Timestamp::now(), change).await {
-            // Not begun yet, or ended this moment: its end tells.
-            Ok(_) | Err(StoreError::Transition(_)) => {}
+            Ok(_) => {}
+            Err(StoreError::Transition(_)) => match self.shared.store.build(id).await? {
+                Some(build) if build.cause().is_some() => return Err(CommandError::Done(id)),
+                // Not begun yet, or an attempt ended this moment: `ended` sees that nothing follows.
+                _ => {}
+            },
             Err(error) => return Err(error.into()),
         }
         entry.cancel = Some((cause, by.to_owned()));
@@ -65,14 +69,18 @@ impl Engine {
     }
 
     pub(super) async fn retry(&mut self, id: BuildId, by: String) -> Result<(), CommandError> {
-        if self.builds.contains_key(&id) {
-            return Err(CommandError::NotDone(id));
-        }
         let Some(build) = self.shared.store.build(id).await? else {
             return Err(CommandError::NoBuild(id));
         };
         if build.cause().is_none() {
             return Err(CommandError::NotDone(id));
+        }
+        // Its end is stored, but what ran it is about to say so: no more than a file is removed until then.
+        while self.builds.contains_key(&id) {
+            match self.attempts.join_next_with_id().await {
+                Some(ended) => self.ended(ended).await,
+                None => return Err(CommandError::NotDone(id)),
+            }
         }
         let commit = self
             .shared
@@ -135,5 +143,99 @@ impl Engine {
             .record(id, Timestamp::now(), change)
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+    use crate::coordinator::engine::engine::Entry;
+    use crate::coordinator::engine::fixture::{added, shared};
+    use crate::coordinator::task::Done;
+    use crate::model::{AfterAttempt, Build, BuildState};
+    use crate::run::Stop;
+
+    /// An engine with one build, whose only attempt has ended in the store, while its task returns when told to.
+    async fn returning(
+        folder: &std::path::Path,
+        cause: Cause,
+        then: AfterAttempt,
+    ) -> (Engine, Build, oneshot::Sender<()>) {
+        let (orders, _) = mpsc::channel(8);
+        let shared = shared(folder, orders).await;
+        let (build, _) = added(&shared.store, 1).await.remove(0);
+        let id = build.id;
+        let mut engine = Engine::new(shared.clone());
+        engine.builds.insert(
+            id,
+            Entry {
+                build,
+                committed: None,
+                key: None,
+                stop: Some(Stop::default()),
+                cancel: None,
+                taken_up: false,
+            },
+        );
+        let started = Change::AttemptStarted {
+            attempt: 1,
+            machine: "m1".to_owned(),
+            owner: shared.store.instance().to_owned(),
+        };
+        let ended = Change::AttemptEnded {
+            attempt: 1,
+            cause,
+            message: String::new(),
+            then,
+        };
+        let mut build = None;
+        for change in [started, ended] {
+            let recorded = shared.store.record(id, Timestamp::now(), change).await;
+            build = Some(recorded.unwrap().build);
+        }
+        let build = build.unwrap();
+        let (go, gone) = oneshot::channel();
+        let done = Done::Ended(Box::new(build.clone()), None);
+        let task = engine.attempts.spawn(async move {
+            let _ = gone.await;
+            (id, done)
+        });
+        engine.tasks.insert(task.id(), id);
+        (engine, build, go)
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_done_in_the_store_is_done_before_its_task_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, build, go) =
+            returning(folder.path(), Cause::Failed, AfterAttempt::Done).await;
+        let cancelled = engine.cancel(build.id, "alice".to_owned()).await;
+        assert!(
+            matches!(cancelled, Err(CommandError::Done(id)) if id == build.id),
+            "{cancelled:?}"
+        );
+        go.send(()).unwrap();
+        engine.retry(build.id, "alice".to_owned()).await.unwrap();
+        let again = engine.shared.store.build(build.id).await.unwrap().unwrap();
+        assert!(matches!(again.state, BuildState::Queued { .. }));
+        assert!(engine.builds[&build.id].stop.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_cancelled_between_two_attempts_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let then = AfterAttempt::TryAgain {
+            not_before: Timestamp::now(),
+        };
+        let (mut engine, build, go) = returning(folder.path(), Cause::LostBuildlet, then).await;
+        engine.cancel(build.id, "alice".to_owned()).await.unwrap();
+        go.send(()).unwrap();
+        let ended = engine.attempts.join_next_with_id().await.unwrap();
+        engine.ended(ended).await;
+        let build = engine.shared.store.build(build.id).await.unwrap().unwrap();
+        assert_eq!(build.cause(), Some(Cause::Cancelled));
+        assert!(engine.builds.is_empty());
     }
 }

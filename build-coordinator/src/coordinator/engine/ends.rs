@@ -80,8 +80,11 @@ impl Engine {
             Done::Left => self.finished(id, taken_up, None).await,
             Done::Ended(build, took) => {
                 self.finished(id, taken_up, took).await;
-                if build.cause().is_none() {
-                    self.add(*build, entry.committed).await;
+                match entry.cancel {
+                    _ if build.cause().is_some() => {}
+                    // Asked for when the attempt had ended already.
+                    Some((cause, by)) => self.close(id, cause, &by).await,
+                    None => self.add(*build, entry.committed).await,
                 }
             }
             Done::Unknown => {

@@ -8,5 +8,7 @@ mod ends;
     reason = "the module's main type, in its own file"
 )]
 mod engine;
+#[cfg(test)]
+mod fixture;
 
 pub(super) use self::engine::{Engine, Offer, Order};

@@ -60,7 +60,51 @@ pub fn decode(log: &[u8], offset: u64) -> Result<Option<(Record<'_>, &[u8])>, Re
 }
 
 /// The length of the header that `log` begins with, and of the payload behind it.
+#[inline]
 pub(crate) fn decode_header(log: &[u8], offset: u64) -> Result<(usize, u64), RecordError> {
+    match sound_header(log, offset) {
+        Some(header) => Ok(header),
+        None => decode_any_header(log, offset),
+    }
+}
+
+/// As [`decode_any_header`], for headers that have nothing wrong or unusual.
+#[inline]
+fn sound_header(log: &[u8], offset: u64) -> Option<(usize, u64)> {
+    let (stated, rest) = sound_number(log.strip_prefix(PREFIX)?, b'+')?;
+    let (len, rest) = sound_number(rest, b'=')?;
+    let header_len = log.len() - rest.len();
+    (stated == offset).then_some((header_len, len))
+}
+
+/// A number of at most 15 digits, of which two make a header that is short enough and a sum that fits, and what stands behind its `end`.
+#[inline]
+fn sound_number(digits: &[u8], end: u8) -> Option<(u64, &[u8])> {
+    let mut n = 0;
+    for (at, &byte) in digits.iter().enumerate().take(16) {
+        match DIGITS[usize::from(byte)] {
+            NO_DIGIT => return (byte == end && at > 0).then(|| (n, &digits[at + 1..])),
+            digit => n = n << 4 | u64::from(digit),
+        }
+    }
+    None
+}
+
+const NO_DIGIT: u8 = 0xff;
+
+/// What each byte is as a hexadecimal digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut n = 0;
+    while n < 16 {
+        digits[b"0123456789abcdef"[n as usize] as usize] = n;
+        digits[b"0123456789ABCDEF"[n as usize] as usize] = n;
+        n += 1;
+    }
+    digits
+};
+
+fn decode_any_header(log: &[u8], offset: u64) -> Result<(usize, u64), RecordError> {
     let window = &log[..log.len().min(SEARCH_LEN)];
     let Some(equals) = memchr::memchr(b'=', window) else {
         return Err(match window.len() {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 
 use crate::digest::Traits;
@@ -173,15 +174,15 @@ impl<'v> Cl<'v> {
 
     /// The message up to the first blank line, with blanks for newlines. One that has no blank line keeps a blank at its end.
     #[must_use]
-    pub fn subject(&self) -> String {
+    pub fn subject(&self) -> Cow<'v, str> {
         let message = self
             .commit()
             .map(|commit| commit.message())
             .unwrap_or_default();
         let subject = String::from_utf8_lossy(line::first_paragraph(message));
         match subject.contains('\n') {
-            true => subject.replace('\n', " "),
-            false => subject.into_owned(),
+            true => subject.replace('\n', " ").into(),
+            false => subject,
         }
     }
 

@@ -129,7 +129,13 @@ impl<'v> Issue<'v> {
     /// Whether it has a label of this name.
     #[must_use]
     pub fn has_label(&self, name: &str) -> bool {
-        self.labels().any(|label| label.name == name)
+        // As bytes: whether it is a string need not be looked at again.
+        let (texts, names) = (&self.repo.core.texts, &self.repo.row.labels);
+        let mut ids = self.row.labels.iter();
+        ids.any(|id| {
+            let text = names.get(id);
+            text.is_some_and(|&text| texts.get(text) == name.as_bytes())
+        })
     }
 
     /// Whether it has the label of this id.
@@ -142,14 +148,14 @@ impl<'v> Issue<'v> {
     pub fn comments(&self) -> impl Iterator<Item = Comment<'v>> + use<'v> {
         let issue = *self;
         let rows = in_order(&self.row.comments, |row| (row.created, row.id));
-        rows.into_iter().map(move |row| Comment { issue, row })
+        rows.map(move |row| Comment { issue, row })
     }
 
     /// Its timeline, by when things happened, and by id where that is the same.
     pub fn events(&self) -> impl Iterator<Item = Event<'v>> + use<'v> {
         let issue = *self;
         let rows = in_order(&self.row.events, |row| (row.created, row.id));
-        rows.into_iter().map(move |row| Event { issue, row })
+        rows.map(move |row| Event { issue, row })
     }
 
     /// Its reviews, by when they were made; none if it is no pull request.
@@ -162,16 +168,15 @@ impl<'v> Issue<'v> {
     pub fn all_reviews(&self) -> impl Iterator<Item = Review<'v>> + use<'v> {
         let issue = *self;
         let rows = in_order(&self.row.reviews, |row| (row.created, row.id));
-        rows.into_iter().map(move |row| Review { issue, row })
+        rows.map(move |row| Review { issue, row })
     }
 
     /// Whether an event of this type happened: `labeled`, `closed`.
     #[must_use]
     pub fn has_event(&self, kind: &str) -> bool {
-        self.row
-            .events
-            .iter()
-            .any(|row| self.text(row.kind) == kind)
+        let texts = &self.repo.core.texts;
+        let mut events = self.row.events.iter();
+        events.any(|row| texts.get(row.kind) == kind.as_bytes())
     }
 
     /// The latest of its update, events and reviews. Comments do not count, as they do not upstream.
@@ -239,10 +244,15 @@ impl Debug for Issue<'_> {
 }
 
 /// Rows by time, which they nearly always are already.
-fn in_order<T, K: Ord>(rows: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
-    let mut rows: Vec<_> = rows.iter().collect();
-    rows.sort_by_key(|row| key(row));
-    rows
+fn in_order<T, K: Ord>(rows: &[T], key: impl Fn(&T) -> K) -> impl Iterator<Item = &T> {
+    let mut sorted = Vec::new();
+    let mut as_they_are = rows;
+    if !rows.is_sorted_by_key(&key) {
+        as_they_are = &[];
+        sorted.extend(rows);
+        sorted.sort_by_key(|row| key(row));
+    }
+    as_they_are.iter().chain(sorted)
 }
 
 /// A comment on an issue.

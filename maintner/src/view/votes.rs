@@ -14,29 +14,23 @@ const TRY_LABELS: [&str; 2] = ["Run-TryBot", "TryBot-Result"];
 
 /// Replays a change's meta commits up to this one.
 pub(super) fn label_votes<'v>(upto: &Meta<'v>) -> LabelVotes<'v> {
-    let project = upto.cl.project;
     let mut votes = LabelVotes::new();
-    let mut patch_set: Option<Commit<'v>> = None;
+    let mut patch_sets = PatchSets::default();
     for meta in upto.cl.metas().take(upto.index + 1) {
         let traits = meta.traits();
-        if !traits.has(Traits::NEW_PATCH_SET | Traits::LABEL) {
-            continue;
-        }
-        let footer = meta.footer_bytes();
+        // What another patch set changes is only looked at where there are votes that it may end.
         if traits.has(Traits::NEW_PATCH_SET)
-            && line::value(footer, b"Tag: ") == Some(notedb::NEW_PATCH_SET)
-            && let Some(hash) = line::value(footer, b"Commit: ").and_then(GitHash::from_hex)
-            && let Some(commit) = project.commit(&hash)
+            && TRY_LABELS.iter().any(|label| votes.contains_key(label))
+            && let Some(patch_set) = patch_set(&meta)
+            && let Some(before) = patch_sets.before(&meta)
+            && !before.same_diff_stat(&patch_set)
         {
-            if patch_set.is_some_and(|before| !before.same_diff_stat(&commit)) {
-                votes.retain(|label, _| !TRY_LABELS.contains(label));
-            }
-            patch_set = Some(commit);
+            votes.retain(|label, _| !TRY_LABELS.contains(label));
         }
         if !traits.has(Traits::LABEL) {
             continue;
         }
-        let mut rest = footer;
+        let mut rest = meta.footer_bytes();
         while let Some((value, behind)) = line::value_and_rest(rest, b"Label: ") {
             rest = behind;
             if let Some(vote) = LabelLine::parse(value) {
@@ -45,6 +39,36 @@ pub(super) fn label_votes<'v>(upto: &Meta<'v>) -> LabelVotes<'v> {
         }
     }
     votes
+}
+
+/// The patch set that came with a meta commit, if one did and the project has it.
+fn patch_set<'v>(meta: &Meta<'v>) -> Option<Commit<'v>> {
+    if !meta.traits().has(Traits::NEW_PATCH_SET) {
+        return None;
+    }
+    let footer = meta.footer_bytes();
+    if line::value(footer, b"Tag: ") != Some(notedb::NEW_PATCH_SET) {
+        return None;
+    }
+    let hash = line::value(footer, b"Commit: ").and_then(GitHash::from_hex)?;
+    meta.cl.project.commit(&hash)
+}
+
+/// Finds the last patch set before a meta commit, and looks at each meta commit once, however often it is asked.
+#[derive(Default)]
+struct PatchSets<'v> {
+    /// The last one among so many meta commits.
+    last: Option<Commit<'v>>,
+    looked_at: usize,
+}
+
+impl<'v> PatchSets<'v> {
+    fn before(&mut self, meta: &Meta<'v>) -> Option<Commit<'v>> {
+        let new = meta.cl.metas().take(meta.index).skip(self.looked_at);
+        self.last = new.rev().find_map(|meta| patch_set(&meta)).or(self.last);
+        self.looked_at = meta.index;
+        self.last
+    }
 }
 
 fn count<'v>(votes: &mut LabelVotes<'v>, meta: &Meta<'v>, line: &LabelLine<'v>) {

@@ -205,7 +205,7 @@ fn refs_of_changes_make_changes() {
     let view = follow.view();
     let project = view.gerrit().project("example.org", "x").unwrap();
     let cl = project.cl(4321).unwrap();
-    assert_eq!((cl.version(), cl.subject().as_str()), (1, "change"));
+    assert_eq!((cl.version(), &*cl.subject()), (1, "change"));
     assert_eq!(follow.sync(), Synced::default());
 }
 

@@ -1,4 +1,4 @@
-//! The chart of speed against size.
+//! The charts: points of speed against size, and lines.
 
 use std::path::Path;
 
@@ -25,12 +25,44 @@ const SIZE: (u32, u32) = (860, 520);
 /// Least distance between the baselines of two labels, in pixels.
 const LABEL_HEIGHT: i32 = 17;
 
+/// A line, with its label at the right end.
+pub(crate) struct Line {
+    pub(crate) label: String,
+    pub(crate) role: Role,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
 pub(crate) fn draw(file: &Path, title: &str, points: &[Point]) -> anyhow::Result<()> {
+    let root = begin(file)?;
+    end(file, &root, draw_on(&root, title, points))
+}
+
+/// Draws lines over axes that begin at zero, with these titles below and at the left.
+pub(crate) fn draw_lines(
+    file: &Path,
+    title: &str,
+    axes: [&str; 2],
+    lines: &[Line],
+) -> anyhow::Result<()> {
+    let root = begin(file)?;
+    end(file, &root, draw_lines_on(&root, title, axes, lines))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn begin(file: &Path) -> anyhow::Result<Area<'_>> {
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let root = SVGBackend::new(file, SIZE).into_drawing_area();
-    draw_on(&root, title, points)
+    Ok(SVGBackend::new(file, SIZE).into_drawing_area())
+}
+
+fn end<E: std::error::Error + Send + Sync>(
+    file: &Path,
+    root: &Area<'_>,
+    drawn: Result<(), DrawingAreaErrorKind<E>>,
+) -> anyhow::Result<()> {
+    drawn
         .map_err(|error| anyhow::anyhow!("{error}"))
         .context("cannot draw the chart")?;
     root.present()
@@ -98,6 +130,56 @@ fn draw_on<DB: DrawingBackend>(
     Ok(())
 }
 
+fn draw_lines_on<DB: DrawingBackend>(
+    root: &DrawingArea<DB, Shift>,
+    title: &str,
+    [x_title, y_title]: [&str; 2],
+    lines: &[Line],
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    root.fill(&WHITE)?;
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let right = points().map(|&(x, _)| x).fold(0.0, f64::max);
+    let top = points().map(|&(_, y)| y).fold(0.0, f64::max);
+    let mut chart = ChartBuilder::on(root)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .margin_right(130) // for labels beside the rightmost points
+        .x_label_area_size(42)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..right, 0.0..top * 1.05)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RGBColor(225, 225, 225))
+        .x_desc(x_title)
+        .y_desc(y_title)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .label_style(("sans-serif", 13))
+        .draw()?;
+    for line in lines {
+        let style = color(line.role).stroke_width(2);
+        chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
+        let dot = |&at: &(f64, f64)| Circle::new(at, 4, color(line.role).filled());
+        chart.draw_series(line.points.iter().map(dot))?;
+    }
+    let ends = lines
+        .iter()
+        .filter_map(|line| Some((line, line.points.last()?)));
+    let places: Vec<_> = ends
+        .clone()
+        .map(|(_, place)| chart.backend_coord(place))
+        .collect();
+    for ((line, _), (x, y)) in ends.zip(apart(&places)) {
+        let style = ("sans-serif", 14)
+            .into_font()
+            .color(&color(line.role))
+            .pos(Pos::new(HPos::Left, VPos::Center));
+        root.draw(&Text::new(line.label.clone(), (x, y), style))?;
+    }
+    Ok(())
+}
+
 fn color(role: Role) -> RGBColor {
     match role {
         Role::Ours => RGBColor(179, 71, 0),
@@ -136,6 +218,25 @@ mod tests {
             apart(&[(0, 100), (5, 98), (400, 99)]),
             [(10, 115), (15, 98), (410, 99)]
         );
+    }
+
+    #[test]
+    fn every_line_is_in_the_chart() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = |label: &str, role, y| Line {
+            label: label.to_owned(),
+            role,
+            points: vec![(64.0, y), (256.0, 4.0 * y)],
+        };
+        let lines = [
+            line("Go's", Role::Upstream, 2.0),
+            line("ours", Role::Ours, 0.2),
+        ];
+        draw_lines(file.path(), "Time", ["log, MiB", "seconds"], &lines).unwrap();
+        let svg = std::fs::read_to_string(file.path()).unwrap();
+        for text in ["Go&apos;s", "ours", "Time", "log, MiB", "seconds"] {
+            assert!(svg.contains(text), "{text} is not in {svg}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::archive::{self, ArchiveArgs};
 use crate::load::{self, LoadArgs};
+use crate::maintner::{self, MaintnerArgs};
 use crate::{livelog, report, revdial, rival};
 
 /// Measures this project's programs beside their rivals
@@ -45,6 +46,14 @@ enum Command {
     /// A buildlet that listens on a port of the system's choice, and prints it
     #[command(hide = true)]
     ArchiveBuildlet { workdir: PathBuf },
+    /// Measures maintner beside the Go package: loading, queries, following, appending, serving
+    Maintner(MaintnerArgs),
+    /// Loads a log and prints what that cost
+    #[command(hide = true)]
+    MaintnerLoad { log: PathBuf },
+    /// Serves a log on a port of the system's choice, and says so on standard error
+    #[command(hide = true)]
+    MaintnerServe { log: PathBuf },
     /// Compresses standard input to standard output with the crate gzp, as a program of its own would
     #[command(hide = true)]
     GzpCompress {
@@ -129,6 +138,9 @@ impl Args {
             Command::Load(args) => load::report(&args),
             Command::Archive(args) => archive::report(&args),
             Command::ArchiveBuildlet { workdir } => archive::buildlet(&workdir),
+            Command::Maintner(args) => maintner::report(&args),
+            Command::MaintnerLoad { log } => maintner::load(&log),
+            Command::MaintnerServe { log } => maintner::serve(&log),
             Command::GzpCompress {
                 format,
                 threads,

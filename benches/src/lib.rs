@@ -13,6 +13,8 @@
 //!
 //! `benches load` measures a coordinator with many machines and many builds, beside Buildbot.
 //!
+//! `benches maintner` loads, queries, follows, appends to and serves mutation logs, beside the Go package.
+//!
 //! The Criterion benches beside it look at one part of the library at a time.
 
 mod archive;
@@ -22,6 +24,7 @@ pub mod data;
 pub mod livelog;
 mod load;
 mod machine;
+mod maintner;
 mod measure;
 mod report;
 pub mod revdial;

@@ -95,7 +95,7 @@ impl Field {
     pub(crate) fn find(args: &ReportArgs) -> anyhow::Result<Self> {
         let ours = match &args.pargzip {
             Some(path) => path.clone(),
-            None => build_ours()?,
+            None => build_ours("pargzip-cli", &[], "pargzip")?,
         };
         // The comparison with upstream is what the report is for, so this is an error and not a gap in the tables.
         let go_pargzip = harness::peer("gopargzip")?.path().to_owned();
@@ -312,32 +312,31 @@ impl Field {
     }
 }
 
-/// Builds our program as a person would who installs it, and returns where it is.
-fn build_ours() -> anyhow::Result<PathBuf> {
+/// Builds a program of ours as a person would who installs it, and returns where it is.
+pub(crate) fn build_ours(package: &str, flags: &[&str], program: &str) -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = harness::target_dir();
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--package",
-            "pargzip-cli",
-            "--target-dir",
-        ])
+        .args(["build", "--release", "--locked", "--quiet"])
+        .args(["--package", package])
+        .args(flags)
+        .arg("--target-dir")
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
-        .context("cannot start cargo to build pargzip; name a built one with --pargzip")?;
+        .with_context(|| {
+            format!(
+                "cannot start cargo to build {program}; name a built one with `--{program} FILE`"
+            )
+        })?;
     ensure!(
         status.success(),
-        "pargzip does not build: see `cargo build --release --package pargzip-cli`"
+        "{program} does not build: see `cargo build --release --package {package}`"
     );
-    let path = target.join("release/pargzip");
+    let path = target.join("release").join(program);
     ensure!(
         path.is_file(),
-        "cargo did not put pargzip at {}; name it with --pargzip",
+        "cargo did not put {program} at {}; name it with `--{program} FILE`",
         path.display()
     );
     Ok(path)

@@ -6,7 +6,7 @@
 
 mod buildbot;
 mod coordinator;
-mod process;
+pub(crate) mod process;
 mod project;
 mod simulated;
 

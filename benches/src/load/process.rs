@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 /// A process that is told to end when this is dropped, with what it prints on standard error or output.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
 }
@@ -20,7 +20,7 @@ const END: Duration = Duration::from_secs(20);
 
 impl Process {
     /// Starts it, and reads what it says on standard error.
-    pub(super) fn start(mut command: Command) -> anyhow::Result<Self> {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -39,7 +39,7 @@ impl Process {
     }
 
     /// Waits for a line with this text.
-    pub(super) fn until(&self, text: &str, limit: Duration) -> anyhow::Result<String> {
+    pub(crate) fn until(&self, text: &str, limit: Duration) -> anyhow::Result<String> {
         let end = Instant::now() + limit;
         let mut seen = Vec::new();
         loop {
@@ -54,12 +54,12 @@ impl Process {
         }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) fn end(mut self) -> anyhow::Result<()> {
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.signal("-INT")?;
         let end = Instant::now() + END;
         while self.child.try_wait()?.is_none() {
@@ -85,18 +85,31 @@ impl Drop for Process {
 }
 
 /// Memory of a process that is resident now, in bytes.
-pub(super) fn resident(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     status_line(pid, "VmRSS:")
 }
 
 /// The most that ever was, or since [`forget_peak`].
-pub(super) fn peak(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn peak(pid: u32) -> anyhow::Result<u64> {
     status_line(pid, "VmHWM:")
 }
 
 /// Begins to look for the most anew.
-pub(super) fn forget_peak(pid: u32) -> anyhow::Result<()> {
+pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot reset the peak of memory")
+}
+
+/// Memory of a process that is resident and that no other has, in bytes.
+pub(crate) fn private(pid: u32) -> anyhow::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .context("the system does not tell a process's private memory")?;
+    let kib = rollup.lines().filter_map(|line| {
+        let size = line
+            .strip_prefix("Private_Clean:")
+            .or_else(|| line.strip_prefix("Private_Dirty:"))?;
+        size.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    Ok(kib.sum::<u64>() << 10)
 }
 
 fn status_line(pid: u32, name: &str) -> anyhow::Result<u64> {
@@ -111,7 +124,7 @@ fn status_line(pid: u32, name: &str) -> anyhow::Result<u64> {
 }
 
 /// Time of all CPUs that a process has used.
-pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields = stat.rsplit_once(')').context("a process without a name")?.1;
     let mut fields = fields.split_whitespace().skip(11);

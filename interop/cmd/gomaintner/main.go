@@ -3,7 +3,9 @@
 //	gomaintner facts DIR...   prints what the corpus of each log says, one JSON object a line, in the form of
 //	                          maintner/tests/it/facts.rs as far as the package's interface goes
 //	gomaintner copy FROM TO   decodes each mutation of a log and writes it to another, as a leader would
-//	gomaintner load DIR       prints how long loading took, what it cost, and how long some queries take
+//	gomaintner load DIR       prints what loading cost, and how long some queries take, as a JSON object
+//	gomaintner scan DIR       prints how long it took to find the records of a log
+//	gomaintner append DIR TO  prints how long it took to write the mutations of the first file of a log to another
 //	gomaintner follow URL DIR follows a log that a server has, with a cache, and prints one JSON object after each update
 //	gomaintner serve          serves a log as the daemon does, from a bucket that it plays itself
 package main
@@ -11,15 +13,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/build/maintner"
@@ -39,13 +37,17 @@ func main() {
 	case len(args) == 3 && args[0] == "copy":
 		err = copyLog(args[1], args[2])
 	case len(args) == 2 && args[0] == "load":
-		err = measure(args[1])
+		err = measureLoad(args[1])
+	case len(args) == 2 && args[0] == "scan":
+		err = measureScan(args[1])
+	case len(args) == 3 && args[0] == "append":
+		err = measureAppend(args[1], args[2])
 	case len(args) == 3 && args[0] == "follow":
 		err = follow(args[1], args[2])
 	case len(args) == 1 && args[0] == "serve":
 		err = serve()
 	default:
-		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR | follow URL DIR | serve")
+		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR | scan DIR | append DIR TO | follow URL DIR | serve")
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -248,73 +250,3 @@ func cl(c *maintner.GerritCL) object {
 }
 
 func commit(c *maintner.GitCommit) string { return c.Hash.String() }
-
-func measure(dir string) error {
-	start := time.Now()
-	corpus, err := load(dir)
-	if err != nil {
-		return err
-	}
-	wall := time.Since(start)
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return err
-	}
-	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	peak := usage.Maxrss
-	runtime.GC()
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	fmt.Printf("load_seconds %.3f\ncpu_seconds %.3f\npeak_rss_mib %d\nlive_heap_mib %d\n", wall.Seconds(), cpu.Seconds(), peak>>10, mem.HeapAlloc>>20)
-
-	var open []*maintner.GerritCL
-	timed("open_cls", func() int {
-		open = open[:0]
-		corpus.Gerrit().ForeachProjectUnsorted(func(p *maintner.GerritProject) error {
-			return p.ForeachOpenCL(func(cl *maintner.GerritCL) error {
-				open = append(open, cl)
-				return nil
-			})
-		})
-		return len(open)
-	})
-	timed("votes_of_open_cls", func() int {
-		n := 0
-		for _, cl := range open {
-			votes, _ := cl.Metas[len(cl.Metas)-1].LabelVotes()
-			n += len(votes)
-		}
-		return n
-	})
-	timed("issues_by_label", func() int {
-		n := 0
-		corpus.GitHub().ForeachRepo(func(repo *maintner.GitHubRepo) error {
-			return repo.ForeachIssue(func(i *maintner.GitHubIssue) error {
-				if i.HasLabel("NeedsInvestigation") {
-					n++
-				}
-				return nil
-			})
-		})
-		return n
-	})
-	timed("subjects_of_open_cls", func() int {
-		n := 0
-		for _, cl := range open {
-			n += len(strings.TrimSpace(cl.Subject()))
-		}
-		return n
-	})
-	return nil
-}
-
-// timed prints the best of five runs, and the answer so that it can be compared.
-func timed(name string, query func() int) {
-	best, answer := time.Duration(1<<62), 0
-	for range 5 {
-		start := time.Now()
-		answer = query()
-		best = min(best, time.Since(start))
-	}
-	fmt.Printf("%s_ms %.3f\n%s_answer %d\n", name, best.Seconds()*1000, name, answer)
-}

@@ -34,7 +34,7 @@
 //! | `NewNetworkMutationSource` | `net::Follower`, `Corpus::follow` |
 //! | `godata.Get`, `godata.Dir` | `godata::corpus`, `godata::cache_dir` |
 //! | `ErrSplit` | [`LoadError::is_split`] |
-//! | `gcslog.GCSLog.RegisterHandlers` | `serve::LogServer` |
+//! | `gcslog.GCSLog.RegisterHandlers` | `serve::LogServer`, `LogServer::open_blobs` |
 //! | `Corpus.TrackGerrit`, of a repository on this machine | [`sync::GitSync`] |
 //! | `Corpus.RLock` | [`Corpus::view`], [`Reader::view`] |
 //! | `Corpus.GitCommit` | [`View::git_commit`], [`View::commit`] |
@@ -92,6 +92,8 @@ mod mutation;
 pub mod net;
 mod notedb;
 pub mod reclog;
+#[cfg(any(feature = "net", feature = "serve"))]
+mod segment_name;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod state;

@@ -12,7 +12,6 @@ impl Sum {
         Self(hasher.clone().finalize().into())
     }
 
-    #[cfg(feature = "net")]
     /// From 56 lower-case hexadecimal digits.
     pub(crate) fn parse(hex: &str) -> Option<Self> {
         let hex = hex.as_bytes();
@@ -44,7 +43,7 @@ impl Debug for Sum {
     }
 }
 
-#[cfg(all(test, feature = "net"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

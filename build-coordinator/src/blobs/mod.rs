@@ -38,6 +38,8 @@ pub use self::files::FileBlobs;
 pub use self::logs::{LogText, Logs};
 pub use self::name::{BlobName, ParseBlobNameError};
 #[cfg(any(feature = "s3", feature = "gcs"))]
-pub use self::objects::{ObjectBlobs, OpenObjectsError};
+pub use self::objects::ObjectBlobs;
 pub use self::storage::{BlobReader, Blobs};
 pub use self::times::TimeMark;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+pub use buckets::OpenBucketError;

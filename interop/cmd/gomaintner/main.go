@@ -7,7 +7,7 @@
 //	gomaintner scan DIR       prints how long it took to find the records of a log
 //	gomaintner append DIR TO  prints how long it took to write the mutations of the first file of a log to another
 //	gomaintner follow URL DIR follows a log that a server has, with a cache, and prints one JSON object after each update
-//	gomaintner serve          serves a log as the daemon does, from a bucket that it plays itself
+//	gomaintner serve [DIR]    serves a log as the daemon does, from a bucket that it plays itself, and that it copies to files
 package main
 
 import (
@@ -45,9 +45,11 @@ func main() {
 	case len(args) == 3 && args[0] == "follow":
 		err = follow(args[1], args[2])
 	case len(args) == 1 && args[0] == "serve":
-		err = serve()
+		err = serve("")
+	case len(args) == 2 && args[0] == "serve":
+		err = serve(args[1])
 	default:
-		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR | scan DIR | append DIR TO | follow URL DIR | serve")
+		log.Fatal("usage: gomaintner facts DIR... | copy FROM TO | load DIR | scan DIR | append DIR TO | follow URL DIR | serve [DIR]")
 	}
 	if err != nil {
 		log.Fatal(err)

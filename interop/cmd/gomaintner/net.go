@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -52,12 +53,12 @@ func follow(server, cache string) error {
 	}
 }
 
-// serve prints {"address": HOST:PORT}, and logs mutations as it is told by lines of standard input, each how many issues and how
+// serve prints {"address": HOST:PORT}, keeps the bucket's objects as files in dir too, if that is given, and logs mutations as it is told by lines of standard input, each how many issues and how
 // long their texts: it answers each with {"ok": true}.
-func serve() error {
+func serve(dir string) error {
 	log.SetOutput(io.Discard)
 	out := json.NewEncoder(os.Stdout)
-	bucket := &bucket{objects: make(map[string][]byte)}
+	bucket := &bucket{objects: make(map[string][]byte), dir: dir}
 	cloud := httptest.NewServer(bucket)
 	os.Setenv("STORAGE_EMULATOR_HOST", cloud.Listener.Addr().String())
 	leader, err := gcslog.NewGCSLog(context.Background(), "maintner")
@@ -121,6 +122,8 @@ func (e elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type bucket struct {
 	mu      sync.Mutex
 	objects map[string][]byte
+	// dir has a copy of each object, unless it is empty.
+	dir string
 }
 
 func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -135,9 +138,18 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		b.objects[name] = content
+		if b.dir != "" {
+			if err := os.WriteFile(filepath.Join(b.dir, name), content, 0o600); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+		}
 		json.NewEncoder(w).Encode(about(name, content))
 	case r.Method == "DELETE":
 		delete(b.objects, name)
+		if b.dir != "" {
+			os.Remove(filepath.Join(b.dir, name))
+		}
 		w.WriteHeader(http.StatusNoContent)
 	case r.Method == "GET" && name == "o":
 		items := []object{}

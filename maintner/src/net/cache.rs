@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha224};
 
 use crate::net::FetchError;
 use crate::reclog::{Blocks, Lock, lock};
+use crate::segment_name;
 use crate::sum::Sum;
 
 /// Who has it may write. It stays when they have gone.
@@ -86,7 +87,7 @@ impl Cache {
     }
 
     pub(super) fn frozen_path(&self, number: usize, sum: &Sum) -> PathBuf {
-        self.dir.join(format!("{number:04}.{sum}.mutlog"))
+        self.dir.join(segment_name::of(number, sum))
     }
 
     pub(super) fn growing_path(&self, number: usize) -> PathBuf {
@@ -157,7 +158,7 @@ impl Cache {
             let mut frozen = Vec::new();
             for entry in std::fs::read_dir(&self.dir)? {
                 let name = entry?.file_name();
-                frozen.extend(name.to_str().and_then(parse_frozen));
+                frozen.extend(name.to_str().and_then(segment_name::parse));
             }
             Ok(frozen)
         };
@@ -214,17 +215,6 @@ pub(super) struct Usable {
     pub(super) growing: Option<(Growing, Sha224)>,
 }
 
-/// `NNNN.SHA224.mutlog`
-fn parse_frozen(name: &str) -> Option<(u64, Sum)> {
-    let (number, rest) = name.split_once('.')?;
-    let sum = Sum::parse(rest.strip_suffix(".mutlog")?)?;
-    let is_number = number.len() >= 4 && number.bytes().all(|digit| digit.is_ascii_digit());
-    is_number
-        .then(|| number.parse().ok())
-        .flatten()
-        .map(|number| (number, sum))
-}
-
 pub(super) fn broken(path: &Path, source: io::Error) -> FetchError {
     FetchError::Cache {
         path: path.to_owned(),
@@ -261,28 +251,6 @@ fn whole_records(mut file: &File) -> io::Result<(Sha224, u64)> {
             }
             Err(crate::reclog::ReadError::Io { source, .. }) => return Err(source),
             Ok(None) | Err(_) => return Ok((hasher, size)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frozen_segments_are_told_by_their_names() {
-        let sum = "2cb2187e2bfe863195009349b96b02415f0995722f0f1a4a8fdcfc92";
-        let frozen = |name: String| parse_frozen(&name).map(|(number, _)| number);
-        assert_eq!(frozen(format!("0012.{sum}.mutlog")), Some(12));
-        assert_eq!(frozen(format!("12345.{sum}.mutlog")), Some(12_345));
-        for name in [
-            "0000.growing.mutlog".to_owned(),
-            format!("12.{sum}.mutlog"),
-            format!("+012.{sum}.mutlog"),
-            format!("0012.{sum}.mutlog.gz"),
-            format!("0012.{sum}"),
-        ] {
-            assert_eq!(frozen(name), None);
         }
     }
 }

@@ -5,22 +5,37 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::io::poll_read_buf;
+
+use crate::serve::blobs::BlobStream;
+use crate::serve::bucket::{self, READ_LIMIT};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 256 << 10;
 
-/// The body of an answer. It reads files on Tokio's threads for that.
+/// The body of an answer. It reads files on Tokio's threads for what blocks, and blobs as they come.
 pub struct LogBody(Kind);
 
 enum Kind {
     Memory(Bytes),
     File(FilePart),
+    Stream(BlobPart),
+    /// What a question about so many bytes is answered with.
+    Withheld(u64),
     Gone,
+}
+
+/// What is yet to come of a blob.
+struct BlobPart {
+    left: u64,
+    stream: BlobStream,
+    silence: Pin<Box<Sleep>>,
 }
 
 struct FilePart {
@@ -49,6 +64,20 @@ impl LogBody {
         Self(Kind::Memory(bytes.into()))
     }
 
+    /// A stream of so many bytes.
+    pub(super) fn stream(stream: BlobStream, len: u64) -> Self {
+        Self(Kind::Stream(BlobPart {
+            left: len,
+            stream,
+            silence: Box::pin(sleep(READ_LIMIT)),
+        }))
+    }
+
+    /// Nothing in place of so many bytes.
+    pub(super) fn withheld(len: u64) -> Self {
+        Self(Kind::Withheld(len))
+    }
+
     /// So many bytes of a file, from one on.
     pub(super) fn file(path: PathBuf, at: u64, len: u64, gzip: bool) -> Self {
         Self(Kind::File(FilePart {
@@ -61,6 +90,28 @@ impl LogBody {
                 gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
             })),
         }))
+    }
+}
+
+impl BlobPart {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let mut piece = BytesMut::with_capacity(self.left.min(bucket::PIECE as u64) as usize);
+        match poll_read_buf(self.stream.as_mut(), cx, &mut piece) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => {
+                self.silence.as_mut().reset(Instant::now() + READ_LIMIT);
+                // A stream that gives more than it was asked for is cut.
+                piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+                self.left -= piece.len() as u64;
+                Poll::Ready(Ok(piece.freeze()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self
+                .silence
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
     }
 }
 
@@ -113,6 +164,17 @@ impl Body for LogBody {
         loop {
             match std::mem::replace(&mut self.0, Kind::Gone) {
                 Kind::Gone => return Poll::Ready(None),
+                Kind::Withheld(_) => return Poll::Ready(None),
+                Kind::Stream(mut part) => {
+                    if part.left == 0 {
+                        return Poll::Ready(None);
+                    }
+                    let piece = part.poll_piece(cx);
+                    if !matches!(piece, Poll::Ready(Err(_))) {
+                        self.0 = Kind::Stream(part);
+                    }
+                    return piece.map(|piece| Some(piece.map(Frame::data)));
+                }
                 Kind::Memory(bytes) => {
                     return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
                 }
@@ -153,8 +215,9 @@ impl Body for LogBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Memory(bytes) => bytes.is_empty(),
+            Kind::Stream(part) => part.left == 0,
             Kind::File(_) => false,
-            Kind::Gone => true,
+            Kind::Withheld(_) | Kind::Gone => true,
         }
     }
 
@@ -164,6 +227,9 @@ impl Body for LogBody {
             Kind::File(part) => part
                 .len
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Kind::Stream(BlobPart { left: len, .. }) | Kind::Withheld(len) => {
+                SizeHint::with_exact(*len)
+            }
             Kind::Gone => SizeHint::with_exact(0),
         }
     }

@@ -1,17 +1,24 @@
-use std::fmt::{self, Debug, Display, Formatter, Write as _};
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::fmt::{self, Debug, Formatter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha224};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::reclog::{Blocks, ReadError, segments};
+use crate::serve::blobs::LogBlobs;
+use crate::serve::bucket;
+use crate::serve::config::ServeConfig;
+use crate::serve::error::ServeError;
+use crate::serve::folder::Folder;
 use crate::sum::Sum;
+
+/// How often a folder is looked at.
+const FOLDER_POLL: Duration = Duration::from_millis(200);
+/// How often blobs are: Go's leader stores what is new every ten minutes.
+const BLOBS_POLL: Duration = Duration::from_secs(10);
 
 /// A log that is served. Clones are the same one.
 #[derive(Clone)]
@@ -20,10 +27,8 @@ pub struct LogServer {
 }
 
 pub(super) struct Shared {
-    dir: PathBuf,
+    pub(super) source: Source,
     pub(super) config: ServeConfig,
-    /// What was read of each file. Held while files are read, by threads that may wait.
-    scanned: Mutex<Vec<Scanned>>,
     pub(super) index: watch::Sender<Arc<Index>>,
     /// Who may wait for news.
     pub(super) seats: Semaphore,
@@ -31,12 +36,10 @@ pub(super) struct Shared {
     pub(super) closing: CancellationToken,
 }
 
-#[derive(Clone)]
-struct Scanned {
-    name: String,
-    path: PathBuf,
-    size: u64,
-    hasher: Sha224,
+/// Where the log is kept.
+pub(super) enum Source {
+    Folder(Folder),
+    Blobs(Box<dyn LogBlobs>),
 }
 
 /// The segments as they are served.
@@ -49,9 +52,25 @@ pub(super) struct Index {
 
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
-    pub(super) path: PathBuf,
+    pub(super) place: Place,
     pub(super) size: u64,
-    sum: Sum,
+    pub(super) sum: Sum,
+}
+
+/// Where a segment's bytes are.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    File(PathBuf),
+    Blob(String),
+}
+
+impl Place {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Blob(name) => name.as_ref(),
+        }
+    }
 }
 
 impl LogServer {
@@ -63,43 +82,59 @@ impl LogServer {
     ///
     /// As [`refresh`](Self::refresh).
     pub fn open(dir: impl AsRef<Path>, config: ServeConfig) -> Result<Self, ServeError> {
-        let seats = Semaphore::new(config.max_waiting);
-        let server = Self {
+        let server = Self::new(Source::Folder(Folder::new(dir.as_ref())), config);
+        server.shared.look_at_folder()?;
+        Ok(server)
+    }
+
+    /// A server of a log that is kept as blobs, such as the bucket of Go's leader. They are listed, but not read before somebody asks for
+    /// them: whether they are what their names say is seen by who follows, in the checksum.
+    ///
+    /// # Errors
+    ///
+    /// As [`refresh`](Self::refresh).
+    pub async fn open_blobs(blobs: impl LogBlobs, config: ServeConfig) -> Result<Self, ServeError> {
+        let server = Self::new(Source::Blobs(Box::new(blobs)), config);
+        server.refresh().await?;
+        Ok(server)
+    }
+
+    fn new(source: Source, config: ServeConfig) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                dir: dir.as_ref().to_owned(),
+                source,
                 index: watch::Sender::new(Arc::new(Index::empty())),
+                seats: Semaphore::new(config.max_waiting),
                 config,
-                scanned: Mutex::default(),
-                seats,
                 closing: CancellationToken::new(),
             }),
-        };
-        server.refresh()?;
-        Ok(server)
+        }
     }
 
     /// Looks at what was appended, serves it, wakes who waits for it, and tells whether there was anything.
     ///
-    /// [`serve`](Self::serve) calls it now and then; a program that appends may do so at once. It blocks the thread while it reads.
+    /// [`serve`](Self::serve) calls it now and then; a program that appends may do so at once. It takes a Tokio runtime, whose threads for
+    /// what blocks read a folder's files.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped may have done all or nothing.
     ///
     /// # Errors
     ///
     /// [`ServeError`]. What was served before is served on.
-    pub fn refresh(&self) -> Result<bool, ServeError> {
-        let shared = &*self.shared;
-        // A panic in here would leave hashes of what was really read.
-        let mut scanned = shared
-            .scanned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let result = scan(&shared.dir, &mut scanned);
-        let total: u64 = scanned.iter().map(|segment| segment.size).sum();
-        let grew = total != shared.index.borrow().total;
-        if grew {
-            let index = Index::new(&scanned, &shared.config.path);
-            shared.index.send_replace(Arc::new(index));
+    pub async fn refresh(&self) -> Result<bool, ServeError> {
+        let shared = Arc::clone(&self.shared);
+        match &self.shared.source {
+            Source::Folder(_) => {
+                let looking = spawn_blocking(move || shared.look_at_folder());
+                // It is cut short when the runtime ends, which nobody sees any more, and else it panicked.
+                looking
+                    .await
+                    .unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+            }
+            Source::Blobs(blobs) => shared.look_at_blobs(&**blobs).await,
         }
-        result.map(|()| grew)
     }
 
     /// Bytes that are served.
@@ -109,96 +144,53 @@ impl LogServer {
     }
 }
 
+impl Shared {
+    fn look_at_folder(&self) -> Result<bool, ServeError> {
+        let Source::Folder(folder) = &self.source else {
+            return Ok(false);
+        };
+        let mut grew = false;
+        let looked = folder.look(|segments| {
+            let index = Index::new(segments, &self.config.path);
+            self.index.send_replace(Arc::new(index));
+            grew = true;
+        });
+        looked.map(|()| grew)
+    }
+
+    async fn look_at_blobs(&self, blobs: &dyn LogBlobs) -> Result<bool, ServeError> {
+        let before = Arc::clone(&self.index.borrow());
+        let segments = bucket::segments(blobs, &before.segments).await?;
+        let after = Index::new(segments, &self.config.path);
+        let grew = after.total != before.total;
+        // Somebody else may have looked meanwhile; then the next look sees what is left.
+        Ok(grew
+            && self.index.send_if_modified(|index| {
+                let is_next = Arc::ptr_eq(index, &before);
+                if is_next {
+                    *index = Arc::new(after);
+                }
+                is_next
+            }))
+    }
+
+    pub(super) fn poll(&self) -> Duration {
+        let usual = match self.source {
+            Source::Folder(_) => FOLDER_POLL,
+            Source::Blobs(_) => BLOBS_POLL,
+        };
+        self.config.poll.unwrap_or(usual)
+    }
+}
+
 impl Debug for LogServer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogServer")
-            .field("dir", &self.shared.dir)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Reads what the files have more than before.
-fn scan(dir: &Path, scanned: &mut Vec<Scanned>) -> Result<(), ServeError> {
-    let files = segments(dir).map_err(|source| ServeError::Dir {
-        dir: dir.to_owned(),
-        source,
-    })?;
-    let mut known = 0;
-    for file in &files {
-        if let Some(segment) = scanned.get(known)
-            && segment.name == file.name
-        {
-            let is_last = known + 1 == scanned.len();
-            if file.len < segment.size {
-                let segment = file.path.clone();
-                return Err(ServeError::Changed { segment });
-            }
-            if file.len > segment.size {
-                let mut longer = segment.clone();
-                let result = read(&mut longer);
-                // Torn bytes may stay where they are; records would have come too late.
-                if !is_last && longer.size > segment.size {
-                    let segment = file.path.clone();
-                    return Err(ServeError::Changed { segment });
-                }
-                scanned[known] = longer;
-                result?;
-            }
-            known += 1;
-            continue;
-        }
-        if known < scanned.len() {
-            if file.len == 0 {
-                continue; // it never was one
-            }
-            let segment = scanned[known].path.clone();
-            return Err(ServeError::Changed { segment });
-        }
-        let mut segment = Scanned {
-            name: file.name.clone(),
-            path: file.path.clone(),
-            size: 0,
-            hasher: Sha224::new(),
+        let mut server = f.debug_struct("LogServer");
+        match &self.shared.source {
+            Source::Folder(folder) => server.field("dir", &folder.dir),
+            Source::Blobs(blobs) => server.field("blobs", blobs),
         };
-        let result = read(&mut segment);
-        // One without a record has no number yet.
-        if segment.size > 0 {
-            scanned.push(segment);
-            known += 1;
-        }
-        result?;
-    }
-    if known < scanned.len() {
-        let segment = scanned[known].path.clone();
-        return Err(ServeError::Changed { segment });
-    }
-    Ok(())
-}
-
-/// Takes the whole records that came since.
-fn read(segment: &mut Scanned) -> Result<(), ServeError> {
-    let failed = |path: &Path, source| ServeError::Segment {
-        segment: path.to_owned(),
-        source,
-    };
-    let io = |path: &Path, offset, source| failed(path, ReadError::Io { offset, source });
-    let mut file = File::open(&segment.path).map_err(|e| io(&segment.path, segment.size, e))?;
-    file.seek(SeekFrom::Start(segment.size))
-        .map_err(|e| io(&segment.path, segment.size, e))?;
-    let mut blocks = Blocks::new(file, segment.size);
-    let mut memory = Vec::new();
-    loop {
-        match blocks.next(memory) {
-            Ok(Some(block)) => {
-                segment.hasher.update(&block.data);
-                segment.size += block.data.len() as u64;
-                memory = block.data;
-            }
-            Ok(None) => return Ok(()),
-            // Somebody is writing.
-            Err(error) if error.is_incomplete() => return Ok(()),
-            Err(error) => return Err(failed(&segment.path, error)),
-        }
+        server.finish_non_exhaustive()
     }
 }
 
@@ -210,15 +202,7 @@ impl Index {
         }
     }
 
-    fn new(scanned: &[Scanned], path: &str) -> Self {
-        let segments: Vec<_> = scanned
-            .iter()
-            .map(|segment| Segment {
-                path: segment.path.clone(),
-                size: segment.size,
-                sum: Sum::of(&segment.hasher),
-            })
-            .collect();
+    fn new(segments: Vec<Segment>, path: &str) -> Self {
         Self {
             total: segments.iter().map(|segment| segment.size).sum(),
             json: json(&segments, 0, path).into(),
@@ -245,109 +229,4 @@ fn json(segments: &[Segment], first: usize, path: &str) -> String {
     }
     json.push_str(if json.len() > 1 { "\n]" } else { "]" });
     json
-}
-
-/// How a log is served.
-#[derive(Debug, Clone)]
-pub struct ServeConfig {
-    pub(super) path: String,
-    pub(super) poll: Duration,
-    pub(super) wait: Duration,
-    pub(super) gzip: bool,
-    pub(super) max_connections: usize,
-    pub(super) max_waiting: usize,
-}
-
-impl ServeConfig {
-    /// The path of the list, `/logs` by default. Other characters than `A-Za-z0-9/_.-` are dropped, and slashes at the end.
-    #[must_use]
-    pub fn path(mut self, path: &str) -> Self {
-        let plain = |c: &char| c.is_ascii_alphanumeric() || "/_.-".contains(*c);
-        let path: String = path.chars().filter(plain).collect();
-        self.path = format!("/{}", path.trim_matches('/'));
-        self
-    }
-
-    /// How often the folder is looked at; 200 ms by default, at least 1 ms.
-    #[must_use]
-    pub fn poll(mut self, poll: Duration) -> Self {
-        self.poll = poll.max(Duration::from_millis(1));
-        self
-    }
-
-    /// How long a request for news waits; 55 s by default, as load balancers often give up after 60.
-    #[must_use]
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Whether whole segments and lists are compressed for those who take that; yes by default. It costs a processor for each.
-    #[must_use]
-    pub fn gzip(mut self, gzip: bool) -> Self {
-        self.gzip = gzip;
-        self
-    }
-
-    /// How many connections are served at once; 1,024 by default, at least 1.
-    #[must_use]
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections.clamp(1, Semaphore::MAX_PERMITS);
-        self
-    }
-
-    /// How many requests may wait for news at once; 1,024 by default.
-    #[must_use]
-    pub fn max_waiting(mut self, waiting: usize) -> Self {
-        self.max_waiting = waiting.min(Semaphore::MAX_PERMITS);
-        self
-    }
-}
-
-impl Default for ServeConfig {
-    fn default() -> Self {
-        Self {
-            path: "/logs".to_owned(),
-            poll: Duration::from_millis(200),
-            wait: Duration::from_secs(55),
-            gzip: true,
-            max_connections: 1024,
-            max_waiting: 1024,
-        }
-    }
-}
-
-/// Why a log, or what was appended to it, cannot be served.
-#[derive(Debug)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the messages explain the fields")]
-pub enum ServeError {
-    /// The folder of the log could not be listed.
-    Dir { dir: PathBuf, source: io::Error },
-    /// A segment could not be read, or has bytes that are no record.
-    Segment { segment: PathBuf, source: ReadError },
-    /// A segment that was served is gone or shorter, or one came before it.
-    Changed { segment: PathBuf },
-}
-
-impl Display for ServeError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dir { dir, .. } => write!(f, "cannot list the log {}", dir.display()),
-            Self::Segment { segment, .. } => write!(f, "cannot read {}", segment.display()),
-            Self::Changed { segment } => {
-                write!(f, "{} is not what was served before", segment.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for ServeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Dir { source, .. } => Some(source),
-            Self::Segment { source, .. } => Some(source),
-            Self::Changed { .. } => None,
-        }
-    }
 }

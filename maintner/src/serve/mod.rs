@@ -16,6 +16,22 @@
 //! not change any more. Only whole records are served. What is served is known by its hash, so a server that starts again goes on where it
 //! was; a writer must not take back what was served, which one that syncs each batch does not.
 //!
+//! # Buckets
+//!
+//! A log that Go's leader keeps in a bucket is served from there ([`LogServer::open_blobs`]); nothing is kept on this machine. Anything else that
+//! keeps blobs can be put behind [`LogBlobs`].
+//!
+//! ```no_run
+//! # #[cfg(feature = "gcs")]
+//! # async fn serve(tls: std::sync::Arc<rustls::ClientConfig>) -> Result<(), Box<dyn std::error::Error>> {
+//! use maintner::serve::{Bucket, LogServer, ServeConfig};
+//!
+//! let bucket = Bucket::open("gs://golang-maintner-log", std::env::vars(), tls)?; // feature `gcs`
+//! let log = LogServer::open_blobs(bucket, ServeConfig::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Routes
 //!
 //! | request | answer |
@@ -32,6 +48,9 @@
 //! | connections | 1,024; more wait |
 //! | requests that wait for news | 1,024; more are answered 503 |
 //! | memory of an answer | 256 KiB, and the list, which is shared |
+//! | blobs of a log | 100,000 |
+//! | a list of blobs | 5 min |
+//! | waiting for a blob's bytes | 60 s |
 //! | a request's head | 64 headers, 16 KiB, 20 s; other bodies than none are not read |
 //! | a write that the client does not take | 60 s |
 //!
@@ -39,10 +58,20 @@
 //!
 //! Source: `golang.org/x/build/maintner/maintnerd/gcslog`.
 
+mod blobs;
 mod body;
+mod bucket;
+mod config;
+mod error;
+mod folder;
 mod log;
 mod server;
 mod service;
 
+pub use crate::serve::blobs::{BlobStream, FileBlobs, LogBlob, LogBlobs};
 pub use crate::serve::body::LogBody;
-pub use crate::serve::log::{LogServer, ServeConfig, ServeError};
+pub use crate::serve::config::ServeConfig;
+pub use crate::serve::error::ServeError;
+pub use crate::serve::log::LogServer;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+pub use buckets::{Bucket, OpenBucketError};

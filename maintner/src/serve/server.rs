@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 impl LogServer {
     /// Serves those who connect until `stop` is cancelled, then ends what waits for news and gives other answers five seconds.
     ///
-    /// It looks at the folder now and then. When that fails, it says so in the log (`tracing`), and serves what it had.
+    /// It looks at the log now and then. When that fails, it says so in the log (`tracing`), and serves what it had.
     ///
     /// # Cancel safety
     ///
@@ -69,19 +69,16 @@ impl LogServer {
         }
     }
 
-    /// Looks at the folder, for ever.
+    /// Looks at the log now and then, for ever.
     async fn keep_fresh(&self) {
-        let mut ticks = interval(self.shared.config.poll);
+        let mut ticks = interval(self.shared.poll());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut said = String::new();
         loop {
             ticks.tick().await;
-            let server = self.clone();
-            // It ends by itself, also if nobody waits any more.
-            let error = match spawn_blocking(move || server.refresh()).await {
-                Ok(Ok(_)) => String::new(),
-                Ok(Err(error)) => chain(&error),
-                Err(error) => error.to_string(),
+            let error = match self.refresh().await {
+                Ok(_) => String::new(),
+                Err(error) => chain(&error),
             };
             if error != said {
                 if !error.is_empty() {
@@ -122,7 +119,7 @@ impl LogServer {
 }
 
 /// An error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

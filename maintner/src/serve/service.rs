@@ -1,4 +1,4 @@
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::sync::Arc;
 
 use flate2::Compression;
@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use crate::serve::body::LogBody;
-use crate::serve::log::{Index, LogServer};
+use crate::serve::bucket;
+use crate::serve::log::{Index, LogServer, Place, Source};
+use crate::serve::server::chain;
 
 const SUM_OF_SIZES: HeaderName = HeaderName::from_static("x-sum-segment-size");
 
@@ -42,7 +44,8 @@ impl LogServer {
             self.list(head.uri.query().unwrap_or_default(), &head.headers)
                 .await
         } else {
-            self.segment(&rest[1..], &head.headers)
+            let is_asked_for = head.method == Method::GET;
+            self.segment(&rest[1..], &head.headers, is_asked_for).await
         };
         if head.method == Method::HEAD {
             let len = http_body::Body::size_hint(answer.body()).exact();
@@ -129,39 +132,83 @@ impl LogServer {
         }
     }
 
-    fn segment(&self, number: &str, headers: &HeaderMap) -> Response<LogBody> {
+    /// `with_body`: whether the bytes are wanted, and not only what is said about them.
+    async fn segment(
+        &self,
+        number: &str,
+        headers: &HeaderMap,
+        with_body: bool,
+    ) -> Response<LogBody> {
         let Ok(number) = number.parse::<u32>() else {
             return text(StatusCode::BAD_REQUEST, "bad path");
         };
-        let index = Arc::clone(&self.shared.index.borrow());
-        let Some(segment) = index.segments.get(number as usize) else {
-            return text(StatusCode::BAD_REQUEST, "bad segment number");
-        };
-        let (path, size) = (segment.path.clone(), segment.size);
+        let shared = &*self.shared;
         let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
-        let gzip = self.shared.config.gzip && range.is_none() && takes_gzip(headers);
-        let mut answer = match range.map_or(Wanted::All, |range| wanted(range, size)) {
-            Wanted::All => Response::new(LogBody::file(path, 0, size, gzip)),
-            Wanted::Part { first, last } => {
-                let mut answer = Response::new(LogBody::file(path, first, last - first + 1, false));
-                *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(
-                    &mut answer,
-                    CONTENT_RANGE,
-                    &format!("bytes {first}-{last}/{size}"),
-                );
-                answer
+        let may_gzip = shared.config.gzip && range.is_none() && takes_gzip(headers);
+        let mut is_again = false;
+        loop {
+            let index = Arc::clone(&shared.index.borrow());
+            let Some(segment) = index.segments.get(number as usize) else {
+                return text(StatusCode::BAD_REQUEST, "bad segment number");
+            };
+            let size = segment.size;
+            let (status, first, len) = match range.map_or(Wanted::All, |range| wanted(range, size))
+            {
+                Wanted::All => (StatusCode::OK, 0, size),
+                Wanted::Part { first, last } => {
+                    (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+                }
+                Wanted::Nothing => {
+                    let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, "no such range");
+                    set(&mut answer, CONTENT_RANGE, &format!("bytes */{size}"));
+                    return answer;
+                }
+            };
+            let mut gzip = false;
+            let body = match (&shared.source, &segment.place) {
+                (Source::Blobs(blobs), _) if with_body => {
+                    match bucket::open(&**blobs, segment, first, len).await {
+                        Ok(stream) => LogBody::stream(stream, len),
+                        // It may have grown, and be another blob now.
+                        Err(error) if error.kind() == ErrorKind::NotFound && !is_again => {
+                            is_again = true;
+                            if let Err(error) = self.refresh().await {
+                                return out_of_reach(&error);
+                            }
+                            continue;
+                        }
+                        Err(error) => return out_of_reach(&error),
+                    }
+                }
+                (_, Place::Blob(_)) => LogBody::withheld(len),
+                (_, Place::File(path)) => {
+                    gzip = may_gzip;
+                    LogBody::file(path.clone(), first, len, gzip)
+                }
+            };
+            let mut answer = Response::new(body);
+            *answer.status_mut() = status;
+            if status == StatusCode::PARTIAL_CONTENT {
+                let last = first + len - 1;
+                let range = format!("bytes {first}-{last}/{size}");
+                set(&mut answer, CONTENT_RANGE, &range);
             }
-            Wanted::Nothing => {
-                let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, "no such range");
-                set(&mut answer, CONTENT_RANGE, &format!("bytes */{size}"));
-                return answer;
-            }
-        };
-        set_type(&mut answer, "application/octet-stream", gzip);
-        set(&mut answer, ACCEPT_RANGES, "bytes");
-        answer
+            set_type(&mut answer, "application/octet-stream", gzip);
+            set(&mut answer, ACCEPT_RANGES, "bytes");
+            return answer;
+        }
     }
+}
+
+/// The blobs cannot be had now. Who asks is not told why: names of buckets are nobody's business.
+fn out_of_reach(error: &dyn std::error::Error) -> Response<LogBody> {
+    tracing::warn!("a segment cannot be served: {}", chain(error));
+    let mut answer = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the segment is out of reach",
+    );
+    answer.headers_mut().insert(RETRY_AFTER, 10.into());
+    answer
 }
 
 fn text(status: StatusCode, text: &str) -> Response<LogBody> {

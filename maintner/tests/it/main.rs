@@ -24,6 +24,8 @@ mod reclog_vectors;
 #[cfg(all(feature = "net", feature = "serve"))]
 mod serve;
 #[cfg(all(feature = "net", feature = "serve"))]
+mod serve_blobs;
+#[cfg(all(feature = "net", feature = "serve"))]
 mod served;
 mod support;
 mod sync_git;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::Program;
 use maintner::net::{Follower, NetConfig};
 use maintner::reclog::{Writer, WriterConfig};
-use maintner::serve::ServeConfig;
+use maintner::serve::{FileBlobs, ServeConfig};
 use maintner::{Config, Corpus};
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -149,4 +149,26 @@ fn our_follower_follows_gos_server_over_growth_and_rotation() {
         name.len() == 68
     });
     assert!(frozen.count() >= 1, "it rotated");
+}
+
+#[test]
+fn the_bucket_of_gos_leader_is_served_and_loaded() {
+    let Some(go) = harness::peer_or_skip("gomaintner") else {
+        return;
+    };
+    let (bucket, cache) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut peer = Peer::start(&go, &["serve", bucket.path().to_str().unwrap()]);
+    peer.next();
+    let mut stdin = peer.child.stdin.take().unwrap();
+    // The leader stores a segment once it is full: 15 of these fit into one.
+    writeln!(stdin, "32 {}", 1 << 20).unwrap();
+    assert_eq!(peer.next()["ok"], json!(true));
+    drop(peer);
+    let stored = std::fs::read_dir(bucket.path()).unwrap().count();
+    assert_eq!(stored, 2);
+    let served = Served::blobs(FileBlobs::new(bucket.path()));
+    let config = NetConfig::new(served.url(), cache.path());
+    let mut corpus = Corpus::follow(Follower::open(config).unwrap(), Config::default());
+    corpus.update().unwrap();
+    assert_eq!(issues(&corpus).len(), 30);
 }

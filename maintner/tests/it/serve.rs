@@ -14,6 +14,7 @@ use maintner::serve::{LogServer, ServeConfig, ServeError};
 use maintner::{Config, Corpus};
 use serde_json::Value;
 use tempfile::tempdir;
+use tokio::runtime::Runtime;
 
 use crate::net_faults::{mutation, segment};
 use crate::net_vectors::issues;
@@ -21,7 +22,7 @@ use crate::served::Served;
 use crate::support::day;
 
 /// Sends a request and gives head and body of the answer.
-fn ask(served: &Served, request: &str) -> (String, Vec<u8>) {
+pub(crate) fn ask(served: &Served, request: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(served.address).unwrap();
     let head = format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
@@ -259,17 +260,19 @@ fn only_whole_records_are_served_and_changes_of_what_was_served_are_errors() {
     let log = segment(0..3);
     fs::write(path(2), &log[..log.len() - 1]).unwrap();
     fs::write(path(3), b"").unwrap();
+    let runtime = Runtime::new().unwrap();
     let server = LogServer::open(dir.path(), ServeConfig::default()).unwrap();
+    let refresh = || runtime.block_on(server.refresh());
     assert_eq!(server.size(), segment(0..2).len() as u64);
     fs::write(path(2), &log).unwrap();
-    assert!(server.refresh().unwrap());
-    assert!(!server.refresh().unwrap());
+    assert!(refresh().unwrap());
+    assert!(!refresh().unwrap());
     assert_eq!(server.size(), log.len() as u64);
 
     fs::write(path(4), segment(3..5)).unwrap();
-    assert!(server.refresh().unwrap());
+    assert!(refresh().unwrap());
     let served = server.size();
-    let is_changed = |n: u32| match server.refresh().unwrap_err() {
+    let is_changed = |n: u32| match refresh().unwrap_err() {
         ServeError::Changed { segment } => segment == path(n),
         other => panic!("{other:?}"),
     };
@@ -278,7 +281,7 @@ fn only_whole_records_are_served_and_changes_of_what_was_served_are_errors() {
     fs::write(path(2), &longer).unwrap();
     assert!(is_changed(2));
     fs::write(path(2), [&log[..], b"REC@"].concat()).unwrap();
-    assert!(!server.refresh().unwrap(), "torn bytes are nobody's");
+    assert!(!refresh().unwrap(), "torn bytes are nobody's");
     fs::write(path(3), segment(0..1)).unwrap();
     assert!(is_changed(4));
     fs::remove_file(path(3)).unwrap();

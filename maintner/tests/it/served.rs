@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use maintner::serve::{LogServer, ServeConfig};
+use maintner::serve::{LogBlobs, LogServer, ServeConfig, ServeError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -24,8 +24,21 @@ impl Served {
     }
 
     pub(crate) fn at(dir: &Path, address: SocketAddr, config: ServeConfig) -> Self {
-        let runtime = Runtime::new().unwrap();
         let log = LogServer::open(dir, config.poll(Duration::from_millis(5))).unwrap();
+        Self::start(log, Runtime::new().unwrap(), address)
+    }
+
+    /// Of a log that is kept as blobs.
+    pub(crate) fn blobs(blobs: impl LogBlobs) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let config = ServeConfig::default().poll(Duration::from_millis(5));
+        let log = runtime
+            .block_on(LogServer::open_blobs(blobs, config))
+            .unwrap();
+        Self::start(log, runtime, "127.0.0.1:0".parse().unwrap())
+    }
+
+    fn start(log: LogServer, runtime: Runtime, address: SocketAddr) -> Self {
         let listener = runtime.block_on(bind(address));
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -37,6 +50,10 @@ impl Served {
             runtime,
             task: Some(task),
         }
+    }
+
+    pub(crate) fn refresh(&self) -> Result<bool, ServeError> {
+        self.runtime.block_on(self.log.refresh())
     }
 
     pub(crate) fn url(&self) -> String {

@@ -35,7 +35,7 @@ const MAX_IDLE: usize = 16;
 
 /// Makes clients of object stores from this crate's own HTTP and TLS: the store's usual ones bring a second provider of cryptography.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tls: Arc<ClientConfig>,
 }
 
@@ -62,7 +62,7 @@ struct Timed {
 }
 
 impl Connector {
-    pub(super) fn new(tls: Arc<ClientConfig>) -> Self {
+    pub(crate) fn new(tls: Arc<ClientConfig>) -> Self {
         Self { tls }
     }
 }

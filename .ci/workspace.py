@@ -11,6 +11,12 @@ import json
 import subprocess
 import sys
 
+# A graph has one version of each of these, and the tests of a member that promises a newer Rust need a newer one than the others would
+# take: who depends on one of those alone, with the Rust that it promises, is given an older one.
+NEWER_FOR_TESTS = {
+    "crc-fast": "object_store (buckets) takes 1.6, which Rust 1.81 compiles; s3s (interop/s3) asks for 1.10",
+}
+
 
 def metadata(*args):
     command = ["cargo", "metadata", "--format-version", "1", *args]
@@ -50,7 +56,8 @@ def oldest_rust():
                 continue
             seen.add(this)
             theirs = packages[this]["rust_version"]
-            if theirs and version(theirs) > version(root["rust_version"]):
+            held_up = packages[this]["name"] in NEWER_FOR_TESTS
+            if theirs and version(theirs) > version(root["rust_version"]) and not held_up:
                 wrong.append(
                     f"{packages[this]['name']} {packages[this]['version']} needs Rust {theirs}, "
                     f"but {root['name']} promises {root['rust_version']}"

@@ -83,7 +83,7 @@ pub(super) fn measure(
             for number in 1..=mutations {
                 let start = stamp.now();
                 writer.append([mutation(number)])?;
-                server.refresh()?;
+                runtime.block_on(server.refresh())?;
                 let seen: Seen = sightings
                     .recv_timeout(LIMIT)
                     .with_context(|| format!("mutation {number} is not seen"))?;
@@ -99,7 +99,7 @@ pub(super) fn measure(
         let asked = asking.join().map_err(|_| panicked())?;
         // Which ends the wait for one.
         writer.append([mutation(mutations + 1)])?;
-        server.refresh()?;
+        runtime.block_on(server.refresh())?;
         following.join().map_err(|_| panicked())??;
         watching.join().map_err(|_| panicked())?;
         done.map(|()| asked)

@@ -290,9 +290,15 @@ impl Coordinator {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Stopping`].
+    /// [`CommandError::Stopping`]; if the store cannot be read.
     pub async fn explain(&self, build: BuildId) -> Result<Option<Explanation>, CommandError> {
-        self.ask(|answer| Order::Explain { build, answer }).await
+        let explained = self.ask(|answer| Order::Explain { build, answer }).await?;
+        if explained.is_none() {
+            return Ok(None);
+        }
+        // The store knows of an end a moment sooner than the engine hears of it.
+        let stored = self.shared.store.build(build).await?;
+        Ok(explained.filter(|_| stored.is_none_or(|build| build.cause().is_none())))
     }
 
     /// Builds that wait and are due, those of each host type in order, at most `limit` (cut to 200, as each is explained).

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 pub(crate) const HOST_TYPE: &str = "host-x";
 
 /// For whatever a test waits for: only ever waited for in full if the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Coordinator {
     pub(crate) pool: ReversePool,

@@ -92,7 +92,8 @@ async fn a_thousand_machines_serve_those_who_wait_and_those_who_follow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_machines_that_go_at_once_are_missed_at_once() {
-    let coordinator = Coordinator::new(config());
+    // Nobody asks them how they are: that they have gone is seen.
+    let coordinator = Coordinator::new(config().health_interval(Duration::from_secs(3600)));
     let machines: Vec<_> = (0..MACHINES)
         .map(|n| coordinator.start(simulation(&format!("m{n}"))))
         .collect();
@@ -105,7 +106,6 @@ async fn a_thousand_machines_that_go_at_once_are_missed_at_once() {
         }
         leases
     };
-    let began = tokio::time::Instant::now();
     drop(machines);
     until("all are gone", || {
         coordinator.pool.status().machines().count() == 0
@@ -114,6 +114,5 @@ async fn a_thousand_machines_that_go_at_once_are_missed_at_once() {
     for lease in &leases {
         within("it is lost", lease.lost()).await;
     }
-    assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(coordinator.pool.metrics().lost, leases.len() as u64);
 }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::poll_read_buf;
@@ -17,7 +18,7 @@ use crate::serve::blobs::BlobStream;
 use crate::serve::bucket::{self, READ_LIMIT};
 
 /// Bytes that are read at once.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 128 << 10;
 
 /// The body of an answer. It reads files on Tokio's threads for what blocks, and blobs as they come.
 pub struct LogBody(Kind);
@@ -56,7 +57,13 @@ struct Source {
     file: Option<File>,
     at: u64,
     left: u64,
-    gzip: Option<GzEncoder<Vec<u8>>>,
+    gzip: Option<Gzip>,
+}
+
+struct Gzip {
+    encoder: GzEncoder<Vec<u8>>,
+    /// Held, not used.
+    _place: OwnedSemaphorePermit,
 }
 
 impl LogBody {
@@ -78,16 +85,24 @@ impl LogBody {
         Self(Kind::Withheld(len))
     }
 
-    /// So many bytes of a file, from one on.
-    pub(super) fn file(path: PathBuf, at: u64, len: u64, gzip: bool) -> Self {
+    /// So many bytes of a file, from one on; compressed with a place among those that are.
+    pub(super) fn file(
+        path: PathBuf,
+        at: u64,
+        len: u64,
+        gzip: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self(Kind::File(FilePart {
-            len: (!gzip).then_some(len),
+            len: gzip.is_none().then_some(len),
             state: State::Rest(Box::new(Source {
                 path,
                 file: None,
                 at,
                 left: len,
-                gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
+                gzip: gzip.map(|place| Gzip {
+                    encoder: GzEncoder::new(Vec::new(), Compression::fast()),
+                    _place: place,
+                }),
             })),
         }))
     }
@@ -135,12 +150,12 @@ impl Source {
             }
             self.left -= want;
             if let Some(gzip) = &mut self.gzip {
-                gzip.write_all(&piece)?;
-                piece = std::mem::take(gzip.get_mut());
+                gzip.encoder.write_all(&piece)?;
+                piece = std::mem::take(gzip.encoder.get_mut());
             }
             if self.left == 0 {
                 if let Some(gzip) = self.gzip.take() {
-                    piece.extend_from_slice(&gzip.finish()?);
+                    piece.extend_from_slice(&gzip.encoder.finish()?);
                 }
                 return Ok((piece.into(), None));
             }

@@ -38,8 +38,8 @@ impl ServeConfig {
         self
     }
 
-    /// Whether lists, and whole segments that are files of a folder, are compressed for those who take that; yes by default. It costs a
-    /// processor for each.
+    /// Whether lists, and whole segments that are files of a folder, are compressed for those who take that; yes by default. A segment
+    /// costs a processor while it is sent, so as many as there are processors are compressed at once, and others are sent as they are.
     #[must_use]
     pub fn gzip(mut self, gzip: bool) -> Self {
         self.gzip = gzip;

@@ -1,6 +1,8 @@
 use std::fmt::{self, Debug, Formatter, Write as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     pub(super) index: watch::Sender<Arc<Index>>,
     /// Who may wait for news.
     pub(super) seats: Semaphore,
+    /// For segments that are compressed: one for each processor.
+    pub(super) compressing: Arc<Semaphore>,
     /// Nobody needs to wait any more.
     pub(super) closing: CancellationToken,
 }
@@ -100,12 +104,14 @@ impl LogServer {
     }
 
     fn new(source: Source, config: ServeConfig) -> Self {
+        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             shared: Arc::new(Shared {
                 source,
                 index: watch::Sender::new(Arc::new(Index::empty())),
                 seats: Semaphore::new(config.max_waiting),
                 config,
+                compressing: Arc::new(Semaphore::new(processors)),
                 closing: CancellationToken::new(),
             }),
         }

@@ -39,7 +39,7 @@
 //! | `/logs` | the list of segments: numbers, sizes, SHA-224s, addresses |
 //! | `/logs?startseg=N` | those from number N on |
 //! | `/logs?waitsizenot=N` | the list, once the log has not N bytes; after 55 s status 304 |
-//! | `/logs/N` | a segment, as a whole or a range of bytes; as a whole compressed, if the client takes that |
+//! | `/logs/N` | a segment, as a whole or a range of bytes; as a whole compressed, if it is a file, the client takes that and a processor is free |
 //!
 //! # Limits
 //!
@@ -47,7 +47,8 @@
 //! |---|---|
 //! | connections | 1,024; more wait |
 //! | requests that wait for news | 1,024; more are answered 503 |
-//! | memory of an answer | 256 KiB, and the list, which is shared |
+//! | memory of an answer | 512 KiB, and the list, which is shared |
+//! | segments that are compressed at once | as many as there are processors; others are sent as they are |
 //! | blobs of a log | 100,000 |
 //! | a list of blobs | 5 min |
 //! | waiting for a blob's bytes | 60 s |

@@ -182,8 +182,11 @@ impl LogServer {
                 }
                 (_, Place::Blob(_)) => LogBody::withheld(len),
                 (_, Place::File(path)) => {
-                    gzip = may_gzip;
-                    LogBody::file(path.clone(), first, len, gzip)
+                    let compressing = &shared.compressing;
+                    let turn = may_gzip.then(|| Arc::clone(compressing).try_acquire_owned());
+                    let turn = turn.and_then(Result::ok);
+                    gzip = turn.is_some();
+                    LogBody::file(path.clone(), first, len, turn)
                 }
             };
             let mut answer = Response::new(body);
@@ -308,6 +311,7 @@ fn wanted(range: &str, size: u64) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::ServeConfig;
 
     #[test]
     fn ranges_are_those_of_the_rfc() {
@@ -349,5 +353,33 @@ mod tests {
             assert_eq!(takes_gzip(&headers), expected, "{accepted}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn no_more_segments_are_compressed_than_there_are_processors() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Vec::new();
+        crate::reclog::encode_into(&mut log, 0, &[b'x'; 1000]);
+        std::fs::write(dir.path().join("maintner-0.mutlog"), log).unwrap();
+        let server = LogServer::open(dir.path(), ServeConfig::default()).unwrap();
+        let ask = async || {
+            let request = Request::get("/logs/0").header(ACCEPT_ENCODING, "gzip");
+            let answer = server.answer(request.body(()).unwrap()).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let is_compressed = answer.headers().contains_key(CONTENT_ENCODING);
+            (answer, is_compressed)
+        };
+        let mut answers = Vec::new();
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            let (answer, is_compressed) = ask().await;
+            assert!(is_compressed);
+            answers.push(answer);
+        }
+        let (plain, is_compressed) = ask().await;
+        assert!(!is_compressed);
+        let len = http_body::Body::size_hint(plain.body()).exact();
+        assert_eq!(len, Some(server.size()));
+        answers.pop();
+        assert!(ask().await.1);
     }
 }

@@ -24,6 +24,12 @@
 //! A corpus holds at least 4 GiB of text, and up to 16, then [`LoadError::Full`]; a change has at most 65,536 meta commits and 1,000 mentions of
 //! issues, beyond which they are not looked at.
 //!
+//! # When memory is short
+//!
+//! There is no other limit: a corpus takes what its log has. When the system has no more memory, the process ends, as Rust's programs do, or
+//! the system ends it; it is no error that could be handled. Reading changes nothing, so that log and cache are as they were, and a process
+//! with more memory reads them. Who must go on keeps the corpus in a process of its own, with a limit.
+//!
 //! # For users of the Go package
 //!
 //! | Go | here |

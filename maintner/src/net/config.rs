@@ -1,5 +1,11 @@
+use std::fmt::{self, Debug, Formatter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+
+use crate::net::FetchError;
 
 /// Where a log comes from, where it is kept, and what is put up with.
 ///
@@ -23,6 +29,36 @@ pub struct NetConfig {
     pub(super) pause: Duration,
     pub(super) idle: Duration,
     pub(super) offline: bool,
+    pub(super) roots: RootCerts,
+    pub(super) progress: Watcher,
+}
+
+/// Is told how far a fetch has come.
+#[derive(Clone, Default)]
+pub(super) struct Watcher(Option<Arc<dyn Fn(FetchProgress) + Send + Sync>>);
+
+/// How far a fetch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchProgress {
+    /// Bytes of the log that are in the cache now, of those that were to be had. It may go back, when a segment is fetched again.
+    pub bytes: u64,
+    /// Bytes of the log that were to be had beyond what the follower knew: those that the cache had already too.
+    pub total: u64,
+}
+
+impl Watcher {
+    pub(super) fn tell(&self, bytes: u64, total: u64) {
+        if let Some(watcher) = &self.0 {
+            watcher(FetchProgress { bytes, total });
+        }
+    }
+}
+
+impl Debug for Watcher {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Some" } else { "None" })
+    }
 }
 
 impl NetConfig {
@@ -39,6 +75,8 @@ impl NetConfig {
             pause: Duration::from_secs(1),
             idle: Duration::from_secs(30),
             offline: false,
+            roots: RootCerts::PlatformVerifier,
+            progress: Watcher::default(),
         }
     }
 
@@ -84,6 +122,34 @@ impl NetConfig {
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
+        self
+    }
+
+    /// Believes these authorities in place of the system's: PEM, of which everything but certificates is passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Authorities`] when there is none, or something is no PEM.
+    pub fn authorities(mut self, pem: &[u8]) -> Result<Self, FetchError> {
+        let wrong = |reason: String| FetchError::Authorities { reason };
+        let mut roots: Vec<Certificate<'static>> = Vec::new();
+        for item in parse_pem(pem) {
+            if let PemItem::Certificate(root) = item.map_err(|error| wrong(error.to_string()))? {
+                roots.push(root);
+            }
+        }
+        if roots.is_empty() {
+            return Err(wrong("there is no certificate".to_owned()));
+        }
+        self.roots = roots.into();
+        Ok(self)
+    }
+
+    /// Is called while bytes come: at the beginning and the end of each segment, and about every 64 KiB, by the thread that fetches. What
+    /// it does takes that thread's time.
+    #[must_use]
+    pub fn progress(mut self, progress: impl Fn(FetchProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Watcher(Some(Arc::new(progress)));
         self
     }
 }

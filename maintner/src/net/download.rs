@@ -33,7 +33,7 @@ pub(super) struct Obtained {
     pub(super) extends: bool,
 }
 
-/// Sees to it that a segment is in the cache.
+/// Sees to it that a segment is in the cache. `progress` is told how many of its bytes are.
 pub(super) fn obtain(
     cache: &Cache,
     web: &Web,
@@ -41,6 +41,7 @@ pub(super) fn obtain(
     listed: &Listed,
     is_last: bool,
     known: Option<&Tail>,
+    progress: &dyn Fn(u64),
 ) -> Result<Obtained, FetchError> {
     let _lock = cache.lock()?;
     let to = if is_last {
@@ -61,6 +62,7 @@ pub(super) fn obtain(
         listed,
         is_last,
         to,
+        progress,
     };
     let Some(growing) = cache.open_growing(number)? else {
         return web.retry(&listed.url, || download.whole());
@@ -101,6 +103,7 @@ struct Download<'a> {
     listed: &'a Listed,
     is_last: bool,
     to: PathBuf,
+    progress: &'a dyn Fn(u64),
 }
 
 impl Download<'_> {
@@ -155,7 +158,7 @@ impl Download<'_> {
             return self.to_temp(part, start);
         }
         let (mut bytes, mut hasher) = (Vec::new(), hasher.clone());
-        read(part, left, |chunk| {
+        self.read(part, left, |chunk| {
             hasher.update(chunk);
             bytes.extend_from_slice(chunk);
             Ok(())
@@ -194,7 +197,7 @@ impl Download<'_> {
             None => Sha224::new(),
         };
         let left = self.listed.size - part.start;
-        read(part, left, |chunk| {
+        self.read(part, left, |chunk| {
             hasher.update(chunk);
             temp.write_all(chunk).map_err(cannot)
         })?;
@@ -203,28 +206,30 @@ impl Download<'_> {
         }
         Ok(self.finish(temp, &path, hasher, start.is_some())?)
     }
-}
 
-/// Reads so many bytes of a part, of which there may be more, for the segment may have grown meanwhile.
-fn read(
-    part: Part,
-    mut left: u64,
-    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut body = part.body.into_reader();
-    let mut buffer = vec![0; 64 << 10];
-    while left > 0 {
-        let room = left.min(buffer.len() as u64) as usize;
-        let read = body.read(&mut buffer[..room]).map_err(cut_off)?;
-        if read == 0 {
-            return Err(Failure::Passing(
-                "the answer is shorter than was listed".into(),
-            ));
+    /// Reads so many bytes of a part, of which there may be more, for the segment may have grown meanwhile.
+    fn read(
+        &self,
+        part: Part,
+        mut left: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut body = part.body.into_reader();
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            (self.progress)(self.listed.size - left);
+            let room = left.min(buffer.len() as u64) as usize;
+            let read = body.read(&mut buffer[..room]).map_err(cut_off)?;
+            if read == 0 {
+                return Err(Failure::Passing(
+                    "the answer is shorter than was listed".into(),
+                ));
+            }
+            take(&buffer[..read])?;
+            left -= read as u64;
         }
-        take(&buffer[..read])?;
-        left -= read as u64;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Copies the first bytes of a file.

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub enum FetchError {
     /// The server's address is none.
     Server { server: String },
+    /// What is to be believed is none.
+    Authorities { reason: String },
     /// The environment names no folder for caches.
     NoCacheDir,
     /// The cache could not be read or written.
@@ -49,6 +51,9 @@ impl Display for FetchError {
         match self {
             Self::Server { server } => {
                 write!(f, "{server:?} is not the http or https address of a log")
+            }
+            Self::Authorities { reason } => {
+                write!(f, "these are no certificate authorities: {reason}")
             }
             Self::NoCacheDir => f.write_str("there is no folder for caches: set XDG_CACHE_HOME"),
             Self::Cache { path, .. } => write!(f, "cannot use the cache {}", path.display()),

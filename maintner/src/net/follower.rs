@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use crate::net::cache::{Cache, broken, hash};
+use crate::net::config::Watcher;
 use crate::net::download::{Obtained, Tail, obtain};
 use crate::net::index::{self, Listed};
 use crate::net::web::Web;
@@ -152,6 +153,16 @@ impl Follower {
         self.check_history(&listed)?;
         let first = self.segments.len().saturating_sub(1);
         let mut news = false;
+        let progress = Progress {
+            watcher: self.config.progress.clone(),
+            // The last one that is known may have grown.
+            before: self.segments.last().map_or(0, |last| last.size),
+            total: listed[first.min(listed.len())..]
+                .iter()
+                .map(|one| one.size)
+                .sum(),
+        };
+        let mut done = 0;
         for number in first..listed.len() {
             let is_last = number + 1 == listed.len();
             let known = self.segments.get(number);
@@ -159,7 +170,11 @@ impl Follower {
             if is_same && is_last {
                 break;
             }
-            self.bring(number, &listed[number], is_last)?;
+            self.bring(number, &listed[number], is_last, &|have| {
+                progress.tell(done + have);
+            })?;
+            done += listed[number].size;
+            progress.tell(done);
             news |= !is_same;
         }
         Ok(Some(news))
@@ -180,7 +195,14 @@ impl Follower {
         Ok(())
     }
 
-    fn bring(&mut self, number: usize, listed: &Listed, is_last: bool) -> Result<(), FetchError> {
+    /// `progress` is told how many bytes of the segment there are.
+    fn bring(
+        &mut self,
+        number: usize,
+        listed: &Listed,
+        is_last: bool,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), FetchError> {
         let Obtained {
             path,
             tail,
@@ -192,6 +214,7 @@ impl Follower {
             listed,
             is_last,
             self.tail.as_ref().filter(|_| number < self.segments.len()),
+            progress,
         )?;
         let file = match &tail {
             Some(tail) => SegmentFile::Growing(Arc::clone(&tail.file), path),
@@ -241,6 +264,20 @@ impl Follower {
             });
         }
         Ok(())
+    }
+}
+
+/// Tells how far a round has come, in bytes beyond what was known.
+struct Progress {
+    watcher: Watcher,
+    before: u64,
+    total: u64,
+}
+
+impl Progress {
+    fn tell(&self, have: u64) {
+        let beyond = |bytes: u64| bytes.saturating_sub(self.before);
+        self.watcher.tell(beyond(have), beyond(self.total));
     }
 }
 

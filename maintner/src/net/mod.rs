@@ -30,6 +30,7 @@
 //! | stall, or send slower than 16 KiB a second | [`FetchError::Unreachable`] |
 //! | rewrite history | [`FetchError::Split`]; the corpus stays what it was |
 //! | point from https to http | [`FetchError::Unreachable`] |
+//! | have a certificate of nobody known | [`FetchError::Unreachable`]; [`NetConfig::authorities`] names others than the system's |
 //!
 //! It can make the follower send `GET` requests to any address, whose answers it does not see; and it can write any history, as long as it
 //! stays with it.
@@ -44,7 +45,7 @@ mod follower;
 mod index;
 mod web;
 
-pub use crate::net::config::NetConfig;
+pub use crate::net::config::{FetchProgress, NetConfig};
 pub use crate::net::error::FetchError;
 pub use crate::net::follower::Follower;
 pub(crate) use crate::net::follower::SegmentFile;

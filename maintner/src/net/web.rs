@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 use url::Url;
 
@@ -23,8 +23,8 @@ const BODY: Duration = Duration::from_secs(60);
 const SLOWEST: u64 = 16 << 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// An HTTP client that honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, believes the system's authorities, and never follows from https
-/// to http.
+/// An HTTP client that honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, believes the system's authorities or those it is given, and
+/// never follows from https to http.
 #[derive(Debug)]
 pub(super) struct Web {
     agent: Agent,
@@ -62,7 +62,7 @@ impl Web {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(config.roots.clone())
             .build();
         let agent = Agent::config_builder()
             .tls_config(tls)

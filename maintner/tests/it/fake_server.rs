@@ -69,6 +69,10 @@ impl FakeServer {
         Self { address, script }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/logs", self.address)
     }

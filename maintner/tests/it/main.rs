@@ -29,3 +29,5 @@ mod serve_blobs;
 mod served;
 mod support;
 mod sync_git;
+#[cfg(feature = "net")]
+mod tls;

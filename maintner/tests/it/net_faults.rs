@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::sync::Barrier;
+#[cfg(target_os = "linux")]
+use std::process::Command;
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -10,13 +12,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use maintner::net::{FetchError, Follower, NetConfig};
 use maintner::reclog::encode_into;
-use maintner::{Config, Corpus, LoadError, pb};
-use prost::Message as _;
+use maintner::{Config, Corpus, LoadError};
 use serde_json::json;
 use tempfile::tempdir;
 
 use crate::fake_server::{FakeServer, Reply, entry, sum};
 use crate::net_vectors::issues;
+use crate::support::mutation;
 
 /// A segment of issues.
 pub(crate) fn segment(numbers: std::ops::Range<i32>) -> Vec<u8> {
@@ -25,21 +27,6 @@ pub(crate) fn segment(numbers: std::ops::Range<i32>) -> Vec<u8> {
         encode_into(&mut log, 0, &mutation(number));
     }
     log
-}
-
-pub(crate) fn mutation(number: i32) -> Vec<u8> {
-    let issue = pb::GithubIssueMutation {
-        owner: "golang".into(),
-        repo: "go".into(),
-        number: number + 1, // there is no issue 0
-        title: format!("{number}"),
-        ..Default::default()
-    };
-    pb::Mutation {
-        github_issue: Some(issue),
-        ..Default::default()
-    }
-    .encode_to_vec()
 }
 
 fn fetch_error(result: Result<(), LoadError>) -> FetchError {
@@ -191,6 +178,146 @@ fn a_list_that_expands_without_end_is_not_read() {
     let cache = tempdir().unwrap();
     let error = fetch_error(server.corpus(cache.path()).update());
     assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_segment_that_expands_without_end_is_read_as_far_as_it_was_listed() {
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    bomb.write_all(&vec![b' '; 64 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        bomb.len()
+    );
+    let answer = [head.as_bytes(), &bomb].concat();
+    let server = FakeServer::new();
+    server.set(&[&segment(0..5)]);
+    server.reply("/logs/0", vec![Reply::Raw(answer); 3]);
+    let cache = tempdir().unwrap();
+    let error = fetch_error(server.corpus(cache.path()).update());
+    assert!(matches!(error, FetchError::Corrupt { .. }), "{error}");
+    let kept = fs::read_dir(cache.path()).unwrap();
+    let kept: u64 = kept
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(kept <= segment(0..5).len() as u64);
+}
+
+#[test]
+fn a_history_that_is_rewritten_is_noticed_and_the_corpus_stays() {
+    let whole = [segment(0..5), segment(5..10)];
+    let rewritten = [
+        (
+            "a segment that was complete",
+            vec![segment(1..6), segment(5..10), segment(10..11)],
+        ),
+        ("the one that grows", vec![segment(0..5), segment(6..13)]),
+        ("shorter", vec![segment(0..5), segment(5..9)]),
+        ("fewer", vec![segment(0..5)]),
+        ("nothing", vec![]),
+    ];
+    for (what, other) in rewritten {
+        let server = FakeServer::new();
+        server.set(&[&whole[0], &whole[1]]);
+        let cache = tempdir().unwrap();
+        let mut corpus = server.corpus(cache.path());
+        corpus.update().unwrap();
+        server.set(&other.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for _ in 0..2 {
+            let error = corpus.update().expect_err(what);
+            assert!(error.is_split(), "{what}: {error}");
+            assert_eq!(issues(&corpus).len(), 10);
+        }
+        // A new follower has the new history, from the same cache.
+        let mut anew = server.corpus(cache.path());
+        anew.update().unwrap();
+        let bytes: usize = other.iter().map(Vec::len).sum();
+        assert_eq!(anew.view().stats().log_bytes, bytes as u64, "{what}");
+    }
+}
+
+#[test]
+fn how_far_a_fetch_has_come_is_told() {
+    let segments = [segment(0..6000), segment(6000..6010), segment(6010..6015)];
+    let refs: Vec<_> = segments.iter().map(Vec::as_slice).collect();
+    assert!(segments[0].len() > 200 << 10);
+    let server = FakeServer::new();
+    server.set(&refs[..2]);
+    let cache = tempdir().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let follow = || {
+        let told = Arc::clone(&told);
+        let config = (server.config(cache.path()))
+            .progress(move |done| told.lock().unwrap().push((done.bytes, done.total)));
+        Follower::open(config).unwrap()
+    };
+    let ends_at = |total: usize, steps: usize| {
+        let told = std::mem::take(&mut *told.lock().unwrap());
+        let total = total as u64;
+        assert!(told.len() >= steps, "{told:?}");
+        assert!(told.is_sorted() && told.iter().all(|done| done.1 == total));
+        assert_eq!(told.last(), Some(&(total, total)));
+    };
+    let mut log = follow();
+    log.fetch(Duration::ZERO).unwrap();
+    let first = segments[0].len() + segments[1].len();
+    ends_at(first, 4);
+    log.fetch(Duration::ZERO).unwrap();
+    assert!(
+        told.lock().unwrap().is_empty(),
+        "there was nothing to be had"
+    );
+    // Only what is beyond that counts.
+    server.set(&[refs[0], &segment(6000..6012), refs[2]]);
+    log.fetch(Duration::ZERO).unwrap();
+    let longer = segment(6000..6012).len();
+    ends_at(longer - segments[1].len() + segments[2].len(), 2);
+    // What the cache has counts at once.
+    follow().fetch(Duration::ZERO).unwrap();
+    ends_at(segments[0].len() + longer + segments[2].len(), 3);
+}
+
+/// In a process of its own, whose files have a limit that stands for the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_nothing_wrong_in_the_cache() {
+    const CACHE: &str = "MAINTNER_TEST_FULL_CACHE";
+    const SERVER: &str = "MAINTNER_TEST_SERVER";
+    if let Some(cache) = std::env::var_os(CACHE) {
+        let config = NetConfig::new(std::env::var(SERVER).unwrap(), cache).tries(1);
+        let mut log = Follower::open(config).unwrap();
+        let error = log.fetch(Duration::ZERO).unwrap_err();
+        assert!(matches!(error, FetchError::Cache { .. }), "{error}");
+        return;
+    }
+    let cache = tempdir().unwrap();
+    let server = FakeServer::new();
+    let follow_within_limit = || {
+        let test = "net_faults::a_full_disk_leaves_nothing_wrong_in_the_cache";
+        let limited =
+            format!("trap '' XFSZ; ulimit -f 16 && exec \"$0\" --exact {test} --nocapture");
+        let output = Command::new("bash")
+            .args(["-c", &limited])
+            .arg(std::env::current_exe().unwrap())
+            .env(CACHE, cache.path())
+            .env(SERVER, server.url())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    };
+    // Both a file that is made anew and one that is appended to.
+    let (short, long, longer) = (segment(0..100), segment(0..1000), segment(0..1500));
+    assert!(short.len() < 16 << 10 && long.len() > 16 << 10);
+    server.set(&[&long]);
+    follow_within_limit();
+    server.set(&[&short]);
+    server.corpus(cache.path()).update().unwrap();
+    server.set(&[&longer]);
+    follow_within_limit();
+    let mut corpus = server.corpus(cache.path());
+    corpus.update().unwrap();
+    assert_eq!(issues(&corpus).len(), 1500);
 }
 
 #[test]

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::fake_server::FakeServer;
-use crate::net_faults::{mutation, segment};
+use crate::net_faults::segment;
 use crate::net_vectors::issues;
 use crate::served::Served;
-use crate::support::day;
+use crate::support::{day, mutation};
 
 /// A Go program that prints a line of JSON after each step.
 struct Peer {

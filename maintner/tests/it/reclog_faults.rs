@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use maintner::reclog::{
-    AppendError, OpenError, Sync, TornTail, Writer, WriterConfig, encode_into, segments,
+    AppendError, OpenError, Records, Sync, TornTail, Writer, WriterConfig, encode_into, segments,
 };
+use maintner::{Config, Corpus, pb};
+use prost::Message as _;
 use tempfile::tempdir;
 
-use crate::support::{day, records};
+use crate::support::{day, mutation, records};
 
 const FILE: &str = "maintner-2020-01-02.mutlog";
 
@@ -129,6 +131,69 @@ fn a_log_cut_at_any_byte_of_its_last_records_is_repaired_and_keeps_every_whole_o
             ends.iter().filter(|&&end| end <= cut).count()
         );
         assert_eq!(payloads.last().unwrap(), b"after");
+    }
+}
+
+#[test]
+fn of_a_log_cut_at_any_byte_a_corpus_has_every_whole_record_and_goes_on() {
+    let mutations: Vec<_> = (0..4).map(mutation).collect();
+    let mut log = Vec::new();
+    let mut ends = vec![0];
+    for mutation in &mutations {
+        encode_into(&mut log, 0, mutation);
+        ends.push(log.len());
+    }
+    for cut in ends[1]..log.len() {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        fs::write(&path, &log[..cut]).unwrap();
+        let whole = ends.iter().filter(|&&end| end <= cut).count() as u64 - 1;
+        let mut corpus = Corpus::at(dir.path(), Config::default());
+        match corpus.update() {
+            Ok(()) => assert!(ends.contains(&cut), "cut at {cut}"),
+            Err(error) => assert!(error.is_incomplete(), "cut at {cut}: {error}"),
+        }
+        assert_eq!(corpus.view().stats().records, whole, "cut at {cut}");
+        fs::write(&path, &log).unwrap();
+        corpus.update().unwrap();
+        assert_eq!(corpus.view().stats().records, 4, "cut at {cut}");
+    }
+}
+
+/// Records have no checksums. What the format has is seen: a header says where it stands, and a length leads to the next one.
+#[test]
+fn a_flipped_bit_is_found_in_a_header_and_costs_no_other_record() {
+    let payloads = ["kept", "x", "a payload with = and REC@0+1= in it", "last"];
+    let mut log = Vec::new();
+    let mut bodies = Vec::new();
+    for payload in payloads {
+        encode_into(&mut log, 0, payload.as_bytes());
+        bodies.push(log.len() - payload.len()..log.len());
+    }
+    let good = records(&log);
+    for bit in 0..log.len() * 8 {
+        let mut bad = log.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let hit = bodies.iter().position(|body| bit / 8 < body.end).unwrap();
+        let mut read = Vec::new();
+        let mut failed = None;
+        for record in Records::new(&bad, 0) {
+            match record {
+                Ok(record) => read.push(record),
+                Err(error) => failed = Some(error.offset()),
+            }
+        }
+        assert_eq!(read[..hit], good[..hit], "bit {bit}: records before it");
+        if bodies[hit].contains(&(bit / 8)) {
+            assert_eq!((failed, read.len()), (None, good.len()), "bit {bit}");
+            assert_eq!(read[hit + 1..], good[hit + 1..]);
+        } else if let Some(offset) = failed {
+            // A length that is another one is seen where it leads to.
+            assert!(offset >= good[hit].offset, "bit {bit}");
+        } else {
+            // The same number in upper case.
+            assert_eq!(read, good, "bit {bit}");
+        }
     }
 }
 
@@ -336,4 +401,54 @@ fn an_appender_that_is_cut_off_by_hand_is_repaired_by_the_next() {
     }
     let bytes = fs::read(dir.path().join(FILE)).unwrap();
     assert_eq!(records(&bytes).len(), 50);
+}
+
+/// As the documentation of the crate says. The limit on memory is that of a process of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_corpus_for_which_there_is_no_memory_ends_its_process_and_harms_no_log() {
+    const LOG: &str = "MAINTNER_TEST_NO_MEMORY";
+    if let Some(dir) = std::env::var_os(LOG) {
+        println!("begun");
+        let mut corpus = Corpus::at(dir, Config::default());
+        println!("{:?}", corpus.update());
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let body = |number: i32| pb::Mutation {
+        github_issue: Some(pb::GithubIssueMutation {
+            owner: "golang".into(),
+            repo: "go".into(),
+            number,
+            // No two alike, as equal texts are kept once.
+            body: format!("{number} {}", "x".repeat(1 << 20)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut log = open(dir.path());
+    log.append_at(day(0), (1..=96).map(|number| body(number).encode_to_vec()))
+        .unwrap();
+    drop(log);
+    let before = fs::read(dir.path().join(FILE)).unwrap();
+    let test =
+        "reclog_faults::a_corpus_for_which_there_is_no_memory_ends_its_process_and_harms_no_log";
+    let limited = format!("ulimit -c 0 -d 65536 && exec \"$0\" --exact {test} --nocapture");
+    let output = Command::new("bash")
+        .args(["-c", &limited])
+        .arg(std::env::current_exe().unwrap())
+        .env(LOG, dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("begun"), "{said}");
+    // What a corpus needs may become less than that.
+    if !said.contains("Ok(") {
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("memory allocation of"), "{said}");
+    }
+    assert!(fs::read(dir.path().join(FILE)).unwrap() == before);
+    let corpus = Corpus::open(dir.path()).unwrap();
+    assert_eq!(corpus.view().stats().records, 96);
 }

@@ -16,10 +16,10 @@ use serde_json::Value;
 use tempfile::tempdir;
 use tokio::runtime::Runtime;
 
-use crate::net_faults::{mutation, segment};
+use crate::net_faults::segment;
 use crate::net_vectors::issues;
 use crate::served::Served;
-use crate::support::day;
+use crate::support::{day, mutation};
 
 /// Sends a request and gives head and body of the answer.
 pub(crate) fn ask(served: &Served, request: &str) -> (String, Vec<u8>) {

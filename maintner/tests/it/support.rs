@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use maintner::pb;
 use maintner::reclog::{Record, Records};
+use prost::Message as _;
 
 /// The folder of a vector.
 pub(crate) fn vector(name: &str) -> PathBuf {
@@ -32,4 +34,20 @@ pub(crate) fn day(after: u64) -> SystemTime {
 /// The records of a log that has no fault.
 pub(crate) fn records(log: &[u8]) -> Vec<Record<'_>> {
     Records::new(log, 0).collect::<Result<_, _>>().unwrap()
+}
+
+/// An issue with a title.
+pub(crate) fn mutation(number: i32) -> Vec<u8> {
+    let issue = pb::GithubIssueMutation {
+        owner: "golang".into(),
+        repo: "go".into(),
+        number: number + 1, // there is no issue 0
+        title: format!("{number}"),
+        ..Default::default()
+    };
+    pb::Mutation {
+        github_issue: Some(issue),
+        ..Default::default()
+    }
+    .encode_to_vec()
 }

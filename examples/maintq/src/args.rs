@@ -57,6 +57,9 @@ pub(crate) struct SourceArgs {
     /// Where what was fetched is kept; by default in the user's cache folder, where Go's programs keep it too
     #[arg(long, value_name = "FOLDER", conflicts_with = "log", global = true)]
     pub(crate) cache: Option<PathBuf>,
+    /// Believe the server if the authorities of this file (PEM) certified it, in place of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "log", global = true)]
+    pub(crate) ca: Option<PathBuf>,
     /// Take the cache as it is if the server cannot be reached
     #[arg(long, conflicts_with = "log", global = true)]
     pub(crate) offline: bool,

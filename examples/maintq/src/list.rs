@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use maintner::{Corpus, FeedError, Time, View};
+use maintner::{Corpus, FeedError, LoadError, Time, View};
 
 use crate::args::{Args, ClsArgs, CommitsArgs, IssuesArgs, ListArgs};
 use crate::filter::{Filter, Op, Operand, Test, span};
@@ -180,11 +180,16 @@ impl<K: Listed> Query<K> {
         let Some(changes) = &mut changes else {
             return Ok(());
         };
+        let mut unfinished = Unfinished::default();
         loop {
             match corpus.update_within(WAIT) {
-                // Somebody is just writing it.
-                Err(error) if error.is_incomplete() => thread::sleep(Duration::from_millis(20)),
-                done => drop(done?),
+                Err(error) if error.is_incomplete() => {
+                    unfinished.wait(corpus.view().stats().log_bytes, error);
+                }
+                done => {
+                    done?;
+                    unfinished = Unfinished::default();
+                }
             }
             self.write_changes(changes, &mut seen, &mut out, &corpus)?;
             out.flush()?;
@@ -229,6 +234,38 @@ impl<K: Listed> Query<K> {
             .map(|field| (K::FIELDS[*field].get)(view, row))
             .collect();
         out.row(&values)
+    }
+}
+
+/// A record at the end of the log that somebody is just writing, or nobody any more.
+#[derive(Default)]
+struct Unfinished {
+    /// Where it begins, in bytes of the log.
+    at: u64,
+    looked: u32,
+}
+
+impl Unfinished {
+    /// The first pause; each is twice as long as the one before, up to the longest.
+    const PAUSE: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_secs(1);
+    /// After so many looks, a second and a quarter, a writer that goes on is not likely.
+    const PATIENCE: u32 = 7;
+
+    /// Gives it some time, and says once that it takes long.
+    fn wait(&mut self, at: u64, error: LoadError) {
+        if at != self.at {
+            *self = Self { at, looked: 0 };
+        }
+        self.looked = self.looked.saturating_add(1);
+        if self.looked == Self::PATIENCE {
+            eprintln!(
+                "maintq: {:#}: waiting for the rest; `maintq log repair` mends a log that nobody writes any more",
+                anyhow::Error::from(error)
+            );
+        }
+        let pause = Self::PAUSE * (1 << (self.looked - 1).min(6));
+        thread::sleep(pause.min(Self::LONGEST));
     }
 }
 

@@ -1,10 +1,11 @@
 use std::io::{self, IsTerminal as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use maintner::net::NetConfig;
+use maintner::net::{FetchProgress, NetConfig};
 use maintner::{Config, Corpus, LoadError, godata};
 
 use crate::args::SourceArgs;
@@ -20,26 +21,50 @@ pub(crate) fn open(args: &SourceArgs) -> anyhow::Result<Corpus> {
         })
     };
     bar.enable_steady_tick(Duration::from_millis(200));
-    let shown = bar.clone();
-    let config = Config::default().progress(move |done| {
-        if shown.length().is_none() {
-            shown.set_style(
-                ProgressStyle::with_template(
-                    "reading [{bar:30}] {percent:>3}% {bytes_per_sec} {eta} left",
-                )
-                .expect("the template is valid")
-                .progress_chars("=> "),
-            );
-            shown.set_length(done.total);
-        }
-        shown.set_position(done.bytes);
-    });
-    let loaded = load(args, config);
+    let (fetching, reading) = (Phase::of(&bar), Phase::of(&bar));
+    let loaded = load(
+        args,
+        move |done| fetching.show("fetching", done.bytes, done.total),
+        Config::default().progress(move |done| reading.show("reading", done.bytes, done.total)),
+    );
     bar.finish_and_clear();
     loaded
 }
 
-fn load(args: &SourceArgs, config: Config) -> anyhow::Result<Corpus> {
+/// A part of what takes time, on a bar that others show too.
+struct Phase {
+    bar: ProgressBar,
+    has_begun: AtomicBool,
+}
+
+impl Phase {
+    fn of(bar: &ProgressBar) -> Self {
+        Self {
+            bar: bar.clone(),
+            has_begun: AtomicBool::new(false),
+        }
+    }
+
+    fn show(&self, what: &'static str, bytes: u64, total: u64) {
+        if !self.has_begun.swap(true, Ordering::Relaxed) {
+            let style = ProgressStyle::with_template(
+                "{msg} [{bar:30}] {bytes} of {total_bytes} {bytes_per_sec} {eta} left",
+            );
+            let style = style.expect("the template is valid").progress_chars("=> ");
+            self.bar.set_style(style);
+            self.bar.set_message(what);
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(bytes);
+    }
+}
+
+fn load(
+    args: &SourceArgs,
+    fetching: impl Fn(FetchProgress) + Send + Sync + 'static,
+    config: Config,
+) -> anyhow::Result<Corpus> {
     let (mut corpus, name) = match &args.log {
         Some(dir) => (Corpus::at(dir, config), dir.display().to_string()),
         None => {
@@ -48,7 +73,19 @@ fn load(args: &SourceArgs, config: Config) -> anyhow::Result<Corpus> {
                 None => godata::cache_dir().context("name a folder for it with --cache")?,
             };
             let server = server(args);
-            let net = NetConfig::new(server, cache).offline(args.offline);
+            let mut net = (NetConfig::new(server, cache))
+                .offline(args.offline)
+                .progress(fetching);
+            if args.offline {
+                // Whoever has something else to look at need not wait half a minute for it.
+                net = net.tries(2);
+            }
+            if let Some(file) = &args.ca {
+                let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
+                net = net
+                    .authorities(&pem)
+                    .with_context(|| file.display().to_string())?;
+            }
             let corpus = godata::open(net, config).with_context(|| server.to_owned())?;
             (corpus, server.to_owned())
         }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use maintner::pb;
-use maintner::reclog::{Writer, WriterConfig, segments};
+use maintner::reclog::{Writer, WriterConfig, encode_into, segments};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -76,8 +76,23 @@ fn issues_and_pull_requests_are_listed_apart() {
     assert_eq!(numbers("pulls"), [6]);
 }
 
+/// A mutation that gives an issue of that log a title.
+pub(crate) fn rename(number: i32, title: &str) -> Vec<u8> {
+    pb::Mutation {
+        github_issue: Some(pb::GithubIssueMutation {
+            owner: "golang".into(),
+            repo: "go".into(),
+            number,
+            title: title.into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
 /// A log with one issue, whose writer is no friend.
-fn hostile_log() -> tempfile::TempDir {
+pub(crate) fn hostile_log() -> tempfile::TempDir {
     let dir = tempdir().unwrap();
     let issue = |number: i32, title: &str, created: i64| pb::Mutation {
         github_issue: Some(pb::GithubIssueMutation {
@@ -372,19 +387,6 @@ fn watching_shows_what_comes() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let rename = |number: i32, title: &str| {
-        pb::Mutation {
-            github_issue: Some(pb::GithubIssueMutation {
-                owner: "golang".into(),
-                repo: "go".into(),
-                number,
-                title: title.into(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }
-        .encode_to_vec()
-    };
     // Whether it was read before or after the first of these, it shows the last state in the end.
     let mut writer = Writer::open(log.path(), WriterConfig::default()).unwrap();
     writer
@@ -398,4 +400,45 @@ fn watching_shows_what_comes() {
     assert_eq!(lines.next().unwrap().unwrap(), r#"{"title":"also new"}"#);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn watching_says_that_a_record_stays_unfinished_and_goes_on_when_it_is_whole() {
+    let log = hostile_log();
+    let segment = segments(log.path()).unwrap().remove(0).path;
+    let mut whole = fs::read(&segment).unwrap();
+    let at = whole.len() as u64;
+    encode_into(&mut whole, 0, &rename(2, "late"));
+    let mut child = maintq()
+        .args([
+            "issues",
+            "--watch",
+            "--format",
+            "json",
+            "--columns",
+            "title",
+        ])
+        .arg("--log")
+        .arg(log.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    // Both are listed, so from now on it watches.
+    for _ in 0..2 {
+        rows.next().unwrap().unwrap();
+    }
+    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    let complaint = said.next().unwrap().unwrap();
+    assert!(
+        complaint.contains(&format!("byte {at}")) && complaint.contains("waiting for the rest"),
+        "{complaint}"
+    );
+    fs::write(&segment, &whole).unwrap();
+    assert_eq!(rows.next().unwrap().unwrap(), r#"{"title":"late"}"#);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.next().is_none(), "it is said once");
 }

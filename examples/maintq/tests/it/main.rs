@@ -6,8 +6,11 @@ mod compare;
 mod export;
 #[path = "../../../../maintner/tests/it/facts.rs"]
 mod facts;
+#[cfg(unix)]
+mod interrupts;
 mod lists;
 mod logs;
 mod make;
 mod peers;
+mod server;
 mod support;

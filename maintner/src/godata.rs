@@ -31,9 +31,7 @@ pub const SERVER: &str = "https://maintner.golang.org/logs";
 ///
 /// When there is no place for the cache, the log cannot be fetched, or read.
 pub fn corpus() -> Result<Corpus, LoadError> {
-    let mut corpus = open(NetConfig::new(SERVER, cache_dir()?), Config::default())?;
-    corpus.update()?;
-    Ok(corpus)
+    crate::net::corpus(SERVER, cache_dir()?)
 }
 
 /// An empty corpus, whose [`update`](Corpus::update) fetches and reads the log.

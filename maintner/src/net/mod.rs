@@ -1,5 +1,11 @@
 //! Follows a log that a server has, over HTTP, with a cache on disk.
 //!
+//! ```no_run
+//! let mut corpus = maintner::net::corpus("https://maintner.golang.org/logs", "/var/cache/maintner")?;
+//! corpus.update()?; // what came since
+//! # Ok::<(), maintner::LoadError>(())
+//! ```
+//!
 //! A [`Follower`] brings the segments of a log into a folder, and a [`Corpus`](crate::Corpus) reads them from there:
 //!
 //! ```no_run
@@ -45,6 +51,10 @@ mod follower;
 mod index;
 mod web;
 
+use std::path::Path;
+
+use crate::{Config, Corpus, LoadError};
+
 pub use crate::net::config::{FetchProgress, NetConfig};
 pub use crate::net::error::FetchError;
 pub use crate::net::follower::Follower;
@@ -52,3 +62,18 @@ pub(crate) use crate::net::follower::SegmentFile;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use crate::net::index::fuzz as fuzz_list;
+
+/// The corpus of the log that a server has, up to date: the address of its list of segments, and a folder to keep them in.
+///
+/// It blocks the thread, for minutes when the cache is empty and the log large. With other limits, progress or without a network: see
+/// [`NetConfig`] and [`Corpus::follow`].
+///
+/// # Errors
+///
+/// When the log cannot be fetched, or read.
+pub fn corpus(server: impl Into<String>, cache: impl AsRef<Path>) -> Result<Corpus, LoadError> {
+    let log = Follower::open(NetConfig::new(server, cache))?;
+    let mut corpus = Corpus::follow(log, Config::default());
+    corpus.update()?;
+    Ok(corpus)
+}

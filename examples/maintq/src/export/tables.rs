@@ -6,24 +6,50 @@ use crate::kinds::{BranchCommit, Cls, Commits, Field, Issues, Kind, Scope};
 use crate::value::Type::{Bool, Int, Text, Time};
 use crate::value::Value;
 
-pub(super) enum Comments {}
+/// What each row of another kind has some of, with that row.
+pub(crate) trait Part: 'static + Sized {
+    const TABLE: &'static str;
+    const COLUMNS: &'static [Field<Self>];
+    /// What it belongs to.
+    type Of: Kind;
+    type Item<'v>: Clone;
 
-impl Kind for Comments {
-    const NAME: &'static str = "comments";
+    /// Those of one row, in order.
+    fn of<'v>(
+        view: &'v View,
+        row: <Self::Of as Kind>::Row<'v>,
+    ) -> impl Iterator<Item = Self::Item<'v>> + 'v;
+}
 
-    type Row<'v> = (Issue<'v>, Comment<'v>);
-    type Seen = ();
+impl<P: Part> Kind for P {
+    const NAME: &'static str = P::TABLE;
+    const FIELDS: &'static [Field<Self>] = P::COLUMNS;
+    type Row<'v> = (<P::Of as Kind>::Row<'v>, P::Item<'v>);
+    type Seen = <P::Of as Kind>::Seen;
 
     fn rows<'v>(
         view: &'v View,
         scope: &'v Scope,
-        seen: &'v mut (),
+        seen: &'v mut Self::Seen,
     ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let issues = Issues::rows(view, scope, seen);
-        Box::new(issues.flat_map(|issue| issue.comments().map(move |comment| (issue, comment))))
+        let rows = P::Of::rows(view, scope, seen);
+        Box::new(rows.flat_map(|row| P::of(view, row.clone()).map(move |item| (row.clone(), item))))
+    }
+}
+
+pub(super) enum Comments {}
+
+impl Part for Comments {
+    const TABLE: &'static str = "comments";
+
+    type Of = Issues;
+    type Item<'v> = Comment<'v>;
+
+    fn of<'v>(_: &'v View, issue: Issue<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        issue.comments()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
+    const COLUMNS: &'static [Field<Self>] = &[
         Field::new("repo", Text, "the issue's repository", |_, (issue, _)| {
             repo(issue)
         }),
@@ -53,22 +79,17 @@ impl Kind for Comments {
 
 pub(super) enum Events {}
 
-impl Kind for Events {
-    const NAME: &'static str = "events";
+impl Part for Events {
+    const TABLE: &'static str = "events";
 
-    type Row<'v> = (Issue<'v>, Event<'v>);
-    type Seen = ();
+    type Of = Issues;
+    type Item<'v> = Event<'v>;
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut (),
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let issues = Issues::rows(view, scope, seen);
-        Box::new(issues.flat_map(|issue| issue.events().map(move |event| (issue, event))))
+    fn of<'v>(_: &'v View, issue: Issue<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        issue.events()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
+    const COLUMNS: &'static [Field<Self>] = &[
         Field::new("repo", Text, "the issue's repository", |_, (issue, _)| {
             repo(issue)
         }),
@@ -119,22 +140,17 @@ impl Kind for Events {
 
 pub(super) enum Reviews {}
 
-impl Kind for Reviews {
-    const NAME: &'static str = "reviews";
+impl Part for Reviews {
+    const TABLE: &'static str = "reviews";
 
-    type Row<'v> = (Issue<'v>, Review<'v>);
-    type Seen = ();
+    type Of = Issues;
+    type Item<'v> = Review<'v>;
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut (),
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let issues = Issues::rows(view, scope, seen);
-        Box::new(issues.flat_map(|issue| issue.reviews().map(move |review| (issue, review))))
+    fn of<'v>(_: &'v View, issue: Issue<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        issue.reviews()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
+    const COLUMNS: &'static [Field<Self>] = &[
         Field::new(
             "repo",
             Text,
@@ -176,79 +192,66 @@ impl Kind for Reviews {
 
 pub(super) enum PatchSets {}
 
-impl Kind for PatchSets {
-    const NAME: &'static str = "patch_sets";
+impl Part for PatchSets {
+    const TABLE: &'static str = "patch_sets";
 
-    type Row<'v> = (Cl<'v>, i32, Commit<'v>);
-    type Seen = ();
+    type Of = Cls;
+    type Item<'v> = (i32, Commit<'v>);
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut (),
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let cls = Cls::rows(view, scope, seen);
-        Box::new(cls.flat_map(|cl| {
-            cl.patch_sets()
-                .map(move |(number, commit)| (cl, number, commit))
-        }))
+    fn of<'v>(_: &'v View, cl: Cl<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        cl.patch_sets()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
-        Field::new("server", Text, "the project's server", |_, (cl, ..)| {
+    const COLUMNS: &'static [Field<Self>] = &[
+        Field::new("server", Text, "the project's server", |_, (cl, _)| {
             server(cl)
         }),
-        Field::new("project", Text, "the change's project", |_, (cl, ..)| {
+        Field::new("project", Text, "the change's project", |_, (cl, _)| {
             project(cl)
         }),
-        Field::new("cl", Int, "the change's number", |_, (cl, ..)| {
+        Field::new("cl", Int, "the change's number", |_, (cl, _)| {
             cl.number().into()
         }),
         Field::new(
             "patch_set",
             Int,
             "its number, from 1",
-            |_, (_, number, _)| (*number).into(),
+            |_, (_, (number, _))| (*number).into(),
         ),
-        Field::new("commit", Text, "its hash", |_, (.., commit)| {
+        Field::new("commit", Text, "its hash", |_, (_, (_, commit))| {
             Value::text(commit.hash().to_string())
         }),
-        Field::new("author", Text, "who wrote it", |_, (.., commit)| {
+        Field::new("author", Text, "who wrote it", |_, (_, (_, commit))| {
             Value::text(commit.author().name())
         }),
         Field::new(
             "author_email",
             Text,
             "the address of who wrote it",
-            |_, (.., commit)| Value::text(commit.author().email()),
+            |_, (_, (_, commit))| Value::text(commit.author().email()),
         ),
         Field::new(
             "committed",
             Time,
             "when it was committed",
-            |_, (.., commit)| commit.commit_instant().into(),
+            |_, (_, (_, commit))| commit.commit_instant().into(),
         ),
     ];
 }
 
 pub(super) enum Messages {}
 
-impl Kind for Messages {
-    const NAME: &'static str = "cl_messages";
+impl Part for Messages {
+    const TABLE: &'static str = "cl_messages";
 
-    type Row<'v> = (Cl<'v>, ClMessage<'v>);
-    type Seen = ();
+    type Of = Cls;
+    type Item<'v> = ClMessage<'v>;
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut (),
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let cls = Cls::rows(view, scope, seen);
-        Box::new(cls.flat_map(|cl| cl.messages().map(move |message| (cl, message))))
+    fn of<'v>(_: &'v View, cl: Cl<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        cl.messages()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
+    const COLUMNS: &'static [Field<Self>] = &[
         Field::new("server", Text, "the project's server", |_, (cl, _)| {
             server(cl)
         }),
@@ -294,51 +297,42 @@ impl Kind for Messages {
 
 pub(super) enum Votes {}
 
-impl Kind for Votes {
-    const NAME: &'static str = "cl_votes";
+impl Part for Votes {
+    const TABLE: &'static str = "cl_votes";
 
-    type Row<'v> = (Cl<'v>, &'v str, &'v str, i8);
-    type Seen = ();
+    type Of = Cls;
+    type Item<'v> = (&'v str, &'v str, i8);
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut (),
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let cls = Cls::rows(view, scope, seen);
-        Box::new(cls.flat_map(|cl| {
-            let votes = cl.meta().map(|meta| meta.label_votes()).unwrap_or_default();
-            votes.into_iter().flat_map(move |(label, votes)| {
-                votes
-                    .into_iter()
-                    .map(move |(voter, vote)| (cl, label, voter, vote))
-            })
-        }))
+    fn of<'v>(_: &'v View, cl: Cl<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        let votes = cl.meta().map(|meta| meta.label_votes()).unwrap_or_default();
+        votes.into_iter().flat_map(|(label, votes)| {
+            (votes.into_iter()).map(move |(voter, vote)| (label, voter, vote))
+        })
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
-        Field::new("server", Text, "the project's server", |_, (cl, ..)| {
+    const COLUMNS: &'static [Field<Self>] = &[
+        Field::new("server", Text, "the project's server", |_, (cl, _)| {
             server(cl)
         }),
-        Field::new("project", Text, "the change's project", |_, (cl, ..)| {
+        Field::new("project", Text, "the change's project", |_, (cl, _)| {
             project(cl)
         }),
-        Field::new("cl", Int, "the change's number", |_, (cl, ..)| {
+        Field::new("cl", Int, "the change's number", |_, (cl, _)| {
             cl.number().into()
         }),
         Field::new(
             "label",
             Text,
             "Code-Review and so on",
-            |_, (_, label, ..)| Value::text(*label),
+            |_, (_, (label, ..))| Value::text(*label),
         ),
         Field::new(
             "voter",
             Text,
             "the address of who voted: 5@SERVER",
-            |_, (.., voter, _)| Value::text(*voter),
+            |_, (_, (_, voter, _))| Value::text(*voter),
         ),
-        Field::new("vote", Int, "the vote", |_, (.., vote)| {
+        Field::new("vote", Int, "the vote", |_, (_, (.., vote))| {
             i64::from(*vote).into()
         }),
     ];
@@ -346,22 +340,17 @@ impl Kind for Votes {
 
 pub(super) enum CommitFiles {}
 
-impl Kind for CommitFiles {
-    const NAME: &'static str = "commit_files";
+impl Part for CommitFiles {
+    const TABLE: &'static str = "commit_files";
 
-    type Row<'v> = (BranchCommit<'v>, File<'v>);
-    type Seen = <Commits as Kind>::Seen;
+    type Of = Commits;
+    type Item<'v> = File<'v>;
 
-    fn rows<'v>(
-        view: &'v View,
-        scope: &'v Scope,
-        seen: &'v mut Self::Seen,
-    ) -> Box<dyn Iterator<Item = Self::Row<'v>> + 'v> {
-        let commits = Commits::rows(view, scope, seen);
-        Box::new(commits.flat_map(|row| row.commit.files().map(move |file| (row, file))))
+    fn of<'v>(_: &'v View, row: BranchCommit<'v>) -> impl Iterator<Item = Self::Item<'v>> + 'v {
+        row.commit.files()
     }
 
-    const FIELDS: &'static [Field<Self>] = &[
+    const COLUMNS: &'static [Field<Self>] = &[
         Field::new("server", Text, "the project's server", |_, (row, _)| {
             Value::text(row.project.server())
         }),

@@ -18,7 +18,7 @@ pub(crate) trait Kind: 'static + Sized {
     /// What the help calls them.
     const NAME: &'static str;
     const FIELDS: &'static [Field<Self>];
-    type Row<'v>;
+    type Row<'v>: Clone;
     /// What was seen so far, if later rows depend on it.
     type Seen: Default;
 

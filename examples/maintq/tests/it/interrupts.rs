@@ -1,8 +1,10 @@
 //! What Ctrl-C leaves behind.
 
+#[cfg(feature = "export")]
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+#[cfg(feature = "export")]
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -20,6 +22,7 @@ fn interrupt(child: &Child) {
 }
 
 /// The names in a folder.
+#[cfg(feature = "export")]
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     entries

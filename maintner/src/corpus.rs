@@ -1,4 +1,6 @@
 use std::fmt::{self, Debug, Formatter};
+#[cfg(feature = "net")]
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use crate::mutation::DecodeError;
 #[cfg(feature = "net")]
 use crate::net::{Follower, SegmentFile};
 use crate::reclog::{Block, segments};
+use crate::snapshot::{Kept, SnapshotError};
 use crate::state::Writer;
 use crate::view::View;
 
@@ -35,6 +38,7 @@ pub struct Corpus {
     log: Log,
     /// How far each segment was read, in order; their names are their file's, or for those of a server their numbers.
     read: Vec<(String, u64)>,
+    snapshot: Option<Kept>,
 }
 
 /// Where the mutations come from.
@@ -79,12 +83,13 @@ impl Corpus {
         Self::with(Log::Net(Box::new(log)), config)
     }
 
-    fn with(log: Log, config: Config) -> Self {
+    fn with(log: Log, mut config: Config) -> Self {
         let writer = Writer::default();
         let shared = Arc::new(Shared::new(View::new(writer.core.clone())));
         Self {
             writer,
             shared,
+            snapshot: config.snapshot.take().map(Kept::at),
             config,
             log,
             read: Vec::new(),
@@ -135,7 +140,16 @@ impl Corpus {
         loop {
             let parts = match &mut self.log {
                 Log::None => return Ok(false),
-                Log::Dir(dir) => parts_of_dir(dir, &mut self.read)?,
+                Log::Dir(dir) => {
+                    let dir = dir.clone();
+                    self.start(|| {
+                        let mut read = Vec::new();
+                        // What is wrong with the folder is told below.
+                        let parts = parts_of_dir(&dir, &mut read).unwrap_or_default();
+                        named(&read, parts)
+                    });
+                    parts_of_dir(&dir, &mut self.read)?
+                }
                 #[cfg(feature = "net")]
                 Log::Net(log) => {
                     let left = deadline.map_or(wait, |deadline| {
@@ -143,7 +157,13 @@ impl Corpus {
                     });
                     let fetched = log.fetch(left);
                     // What came before an error is there.
-                    let parts = parts_of_net(log, &mut self.read);
+                    let mut read = Vec::new();
+                    let parts = parts_of_net(log, &mut read);
+                    self.start(|| named(&read, parts));
+                    let parts = match &self.log {
+                        Log::Net(log) => parts_of_net(log, &mut self.read),
+                        _ => Vec::new(),
+                    };
                     if let Err(source) = fetched {
                         if !source.is_split() {
                             self.read_parts(&parts)?;
@@ -153,7 +173,14 @@ impl Corpus {
                     parts
                 }
             };
-            self.read_parts(&parts)?;
+            let result = self.read_parts(&parts);
+            if result
+                .as_ref()
+                .map_or_else(LoadError::is_incomplete, |()| true)
+            {
+                self.keep_snapshot();
+            }
+            result?;
             if self.writer.core.log_bytes > before {
                 return Ok(true);
             }
@@ -175,6 +202,85 @@ impl Corpus {
     #[must_use]
     pub fn is_offline(&self) -> bool {
         matches!(&self.log, Log::Net(log) if log.is_offline())
+    }
+
+    /// Begins with the snapshot, if there is one and nothing was read yet.
+    fn start(&mut self, log: impl FnOnce() -> Vec<(String, Part)>) {
+        let threads = self.config.threads.get();
+        let start = |kept: &mut Kept| kept.start(log, threads);
+        if let Some((writer, read)) = self.snapshot.as_mut().and_then(start) {
+            (self.writer, self.read) = (writer, read);
+            self.publish();
+        }
+    }
+
+    /// Makes a snapshot if enough is new.
+    fn keep_snapshot(&mut self) {
+        let log_bytes = self.writer.core.log_bytes;
+        let due = |kept: &Kept| kept.is_due(log_bytes);
+        if self.snapshot.as_ref().is_some_and(due) {
+            self.make_snapshot();
+        }
+    }
+
+    /// Makes a snapshot now, in the file that the [configuration](Config::snapshot) names.
+    ///
+    /// # Errors
+    ///
+    /// When no file is named, and when it cannot be written.
+    pub fn save_snapshot(&mut self) -> Result<(), SnapshotError> {
+        self.make_snapshot();
+        match &mut self.snapshot {
+            None => Err(SnapshotError::NotConfigured),
+            Some(kept) => kept.take_error().map_or(Ok(()), Err),
+        }
+    }
+
+    fn make_snapshot(&mut self) {
+        let log = self.segments_read();
+        let (threads, writer) = (self.config.threads.get(), &self.writer);
+        let Some(kept) = &mut self.snapshot else {
+            return;
+        };
+        // What was kept in memory until now is mapped from now on.
+        if let Some((writer, _)) = kept.save(writer, &log, threads) {
+            self.writer = writer;
+            self.publish();
+        }
+    }
+
+    /// The segments as far as they were read.
+    fn segments_read(&self) -> Vec<(String, Part)> {
+        let part = |(path, file), read: &u64| Part {
+            path,
+            file,
+            from: 0,
+            to: *read,
+        };
+        let read = self.read.iter();
+        match &self.log {
+            Log::None => Vec::new(),
+            Log::Dir(dir) => read
+                .map(|(name, read)| (name.clone(), part((dir.join(name), None), read)))
+                .collect(),
+            #[cfg(feature = "net")]
+            Log::Net(log) => read
+                .zip(log.segments())
+                .map(|((name, read), segment)| (name.clone(), part(part_file(&segment.file), read)))
+                .collect(),
+        }
+    }
+
+    /// How many bytes of the log the snapshot has that is mapped; 0 if none is. The rest was read.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, Kept::covers)
+    }
+
+    /// Why the last snapshot was not used, or not made; `None` if it was, if there was none, or none was asked for.
+    #[must_use]
+    pub fn snapshot_error(&self) -> Option<&SnapshotError> {
+        self.snapshot.as_ref()?.error()
     }
 
     /// Reads parts, of which the first is of the segment that was the last.
@@ -332,18 +438,30 @@ fn parts_of_net(log: &Follower, read: &mut Vec<(String, u64)>) -> Vec<Part> {
         if i >= read.len() {
             read.push((i.to_string(), 0));
         }
-        let file = match &segment.file {
-            SegmentFile::Frozen(_) => None,
-            SegmentFile::Growing(file, _) => Some(Arc::clone(file)),
-        };
+        let (path, file) = part_file(&segment.file);
         parts.push(Part {
-            path: segment.file.path().to_owned(),
+            path,
             file,
             from: read[i].1,
             to: segment.size,
         });
     }
     parts
+}
+
+#[cfg(feature = "net")]
+fn part_file(file: &SegmentFile) -> (PathBuf, Option<Arc<File>>) {
+    let open = match file {
+        SegmentFile::Frozen(_) => None,
+        SegmentFile::Growing(file, _) => Some(Arc::clone(file)),
+    };
+    (file.path().to_owned(), open)
+}
+
+/// Parts that begin with the first segment, with their segments' names.
+fn named(read: &[(String, u64)], parts: Vec<Part>) -> Vec<(String, Part)> {
+    let names = read.iter().map(|(name, _)| name.clone());
+    names.zip(parts).collect()
 }
 
 impl Default for Corpus {
@@ -370,6 +488,7 @@ impl Debug for Corpus {
 pub struct Config {
     threads: NonZeroUsize,
     progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    snapshot: Option<PathBuf>,
 }
 
 impl Config {
@@ -378,6 +497,24 @@ impl Config {
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Keeps a snapshot in this file, so that the next start maps it, in a fraction of a second, and reads of the log only what came since.
+    /// Its folder is made if there is none. The file takes about half of the log's size; several processes may share it.
+    ///
+    /// The first [`update`](Corpus::update) begins with the snapshot, if it is whole and of this log, which costs one pass over its bytes and
+    /// no copy: memory is taken by what is looked at, and by what changes. Otherwise everything is read, and
+    /// [`snapshot_error`](Corpus::snapshot_error) tells why. After an update by which a sixteenth of the log is newer than the snapshot, and
+    /// 4 MiB at least, that update makes a new one, which for gigabytes takes seconds, and lets go of what was in memory.
+    ///
+    /// What a corpus begins with is not told as changes to who [subscribed](Corpus::subscribe).
+    ///
+    /// The file is never written to again when it has its name; whoever does so nevertheless, or cuts it while a process has it mapped, makes
+    /// that process fail.
+    #[must_use]
+    pub fn snapshot(mut self, file: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(file.into());
         self
     }
 
@@ -390,10 +527,12 @@ impl Config {
 }
 
 impl Default for Config {
+    /// Without a snapshot.
     fn default() -> Self {
         Self {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             progress: None,
+            snapshot: None,
         }
     }
 }
@@ -402,6 +541,7 @@ impl Debug for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("threads", &self.threads)
+            .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::commit_object::{CommitObject, Signature};
 use crate::hash::GitHash;
@@ -115,10 +116,13 @@ pub(crate) struct File {
 }
 
 /// What lines a message has, so that most need not be searched again. They may promise too much, never too little.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
 pub(crate) struct Traits(u8);
 
 impl Traits {
+    pub(crate) const NONE: Self = Self(0);
+
     pub(crate) const STATUS: u8 = 1;
     pub(crate) const BRANCH: u8 = 2;
     pub(crate) const LABEL: u8 = 4;

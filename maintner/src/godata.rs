@@ -9,8 +9,8 @@
 //! # Ok::<(), maintner::LoadError>(())
 //! ```
 //!
-//! The log has gigabytes: the first time they are fetched, and each time they are read. It is public, and the cache is the one that Go's
-//! programs use.
+//! The log has gigabytes: the first time they are fetched and read; later starts map a snapshot, and fetch what came since. The log is public,
+//! and the cache is the one that Go's programs use.
 //!
 //! Source: `golang.org/x/build/maintner/godata`.
 
@@ -25,7 +25,7 @@ pub const SERVER: &str = "https://maintner.golang.org/logs";
 
 /// The corpus of Go's history, up to date.
 ///
-/// It blocks the thread, for minutes when the cache is empty. For another server or cache, or without a network, see [`open`].
+/// It blocks the thread, for minutes when the cache is empty. A [snapshot](Config::snapshot) is kept in the cache. For another server or cache, or without a network, see [`open`].
 ///
 /// # Errors
 ///

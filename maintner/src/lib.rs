@@ -19,7 +19,10 @@
 //! # Memory
 //!
 //! Texts are kept, those that repeat once: persons, paths, titles and whole commit messages. A commit takes about 100 bytes and its message. While
-//! a log is read some megabytes of it are in memory. No file is mapped.
+//! a log is read some megabytes of it are in memory.
+//!
+//! With a [snapshot](Config::snapshot) all that it has is in a mapped file, of which the system keeps in memory what is looked at, as
+//! long as there is room; changes and issues that were looked at, and what came since, take memory as above.
 //!
 //! A corpus holds at least 4 GiB of text, and up to 16, then [`LoadError::Full`]; a change has at most 65,536 meta commits and 1,000 mentions of
 //! issues, beyond which they are not looked at.
@@ -75,10 +78,8 @@
 //!
 //! # Not yet
 //!
-//! Snapshots, and making mutations from Gerrit and GitHub. Texts are in
-//! memory, not in a mapped log. Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of
+//! Making mutations from Gerrit and GitHub. Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of
 //! [`Cl::metas`], unparsed.
-#![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod change;
@@ -102,6 +103,7 @@ pub mod reclog;
 mod segment_name;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod snapshot;
 mod state;
 mod store;
 #[cfg(any(feature = "net", feature = "serve"))]
@@ -123,6 +125,7 @@ pub use crate::mutation::{
     GithubIssueSyncStatus, GithubLabelRef, GithubMilestoneRef, GithubMutationRef, GithubReviewRef,
     GithubTeamRef, GithubUserRef, MutationRef, StringChangeRef, Timestamp, Unknown,
 };
+pub use crate::snapshot::SnapshotError;
 pub use crate::state::{ClStatus, Stats};
 pub use crate::time::{GitTime, Time};
 pub use crate::view::{

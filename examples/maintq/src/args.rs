@@ -63,6 +63,9 @@ pub(crate) struct SourceArgs {
     /// Take the cache as it is if the server cannot be reached
     #[arg(long, conflicts_with = "log", global = true)]
     pub(crate) offline: bool,
+    /// Begin with this snapshot, and keep it: the next start takes a fraction of a second. With a server there is one in the cache
+    #[arg(long, value_name = "FILE", env = "MAINTQ_SNAPSHOT", global = true)]
+    pub(crate) snapshot: Option<PathBuf>,
     /// Show no progress
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

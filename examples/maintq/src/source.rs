@@ -1,11 +1,13 @@
+use std::error::Error;
 use std::io::{self, IsTerminal as _};
+use std::iter::successors;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use maintner::net::{FetchProgress, NetConfig};
+use maintner::net::{FetchProgress, NetConfig, SNAPSHOT};
 use maintner::{Config, Corpus, LoadError, godata};
 
 use crate::args::SourceArgs;
@@ -63,8 +65,11 @@ impl Phase {
 fn load(
     args: &SourceArgs,
     fetching: impl Fn(FetchProgress) + Send + Sync + 'static,
-    config: Config,
+    mut config: Config,
 ) -> anyhow::Result<Corpus> {
+    if let Some(snapshot) = &args.snapshot {
+        config = config.snapshot(snapshot);
+    }
     let (mut corpus, name) = match &args.log {
         Some(dir) => (Corpus::at(dir, config), dir.display().to_string()),
         None => {
@@ -72,6 +77,9 @@ fn load(
                 Some(cache) => cache.clone(),
                 None => godata::cache_dir().context("name a folder for it with --cache")?,
             };
+            if args.snapshot.is_none() {
+                config = config.snapshot(cache.join(SNAPSHOT));
+            }
             let server = server(args);
             let mut net = (NetConfig::new(server, cache))
                 .offline(args.offline)
@@ -98,6 +106,11 @@ fn load(
             "maintq: {:#}: this is what comes before; `maintq log repair` mends a log that nobody writes any more",
             anyhow::Error::from(error)
         );
+    }
+    if let Some(error) = corpus.snapshot_error() {
+        let causes = successors(Some(error as &dyn Error), |error| (*error).source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        eprintln!("maintq: {}", causes.join(": "));
     }
     if corpus.is_offline() {
         eprintln!("maintq: {name} cannot be reached: this is what the cache has");

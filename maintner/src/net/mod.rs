@@ -63,17 +63,22 @@ pub(crate) use crate::net::follower::SegmentFile;
 #[doc(hidden)]
 pub use crate::net::index::fuzz as fuzz_list;
 
+/// The name of the [snapshot](Config::snapshot) that [`corpus`] keeps in the cache.
+pub const SNAPSHOT: &str = "corpus.snapshot";
+
 /// The corpus of the log that a server has, up to date: the address of its list of segments, and a folder to keep them in.
 ///
-/// It blocks the thread, for minutes when the cache is empty and the log large. With other limits, progress or without a network: see
+/// It blocks the thread, for minutes when the cache is empty and the log large. A [snapshot](Config::snapshot) is kept beside the
+/// segments, so that later starts are fast. With other limits, progress or without a network: see
 /// [`NetConfig`] and [`Corpus::follow`].
 ///
 /// # Errors
 ///
 /// When the log cannot be fetched, or read.
 pub fn corpus(server: impl Into<String>, cache: impl AsRef<Path>) -> Result<Corpus, LoadError> {
+    let config = Config::default().snapshot(cache.as_ref().join(SNAPSHOT));
     let log = Follower::open(NetConfig::new(server, cache))?;
-    let mut corpus = Corpus::follow(log, Config::default());
+    let mut corpus = Corpus::follow(log, config);
     corpus.update()?;
     Ok(corpus)
 }

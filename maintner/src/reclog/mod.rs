@@ -20,7 +20,7 @@
 //! # Reading
 //!
 //! [`decode`] and [`Records`] read a slice, such as a file that the caller mapped. [`Reader`] reads any
-//! [`Read`](std::io::Read), a file in large positioned steps, and holds one block of it. To map a file, nothing in this crate does so: what a
+//! [`Read`](std::io::Read), a file in large positioned steps, and holds one block of it. No log is mapped by this crate: what a
 //! mapping shows changes when the file does, which no safe interface can allow.
 //!
 //! # Writing
@@ -49,7 +49,8 @@ pub(crate) use crate::reclog::day::civil;
 pub use crate::reclog::dir::{Segment, segments};
 pub use crate::reclog::error::{AppendError, OpenError, ReadError};
 #[cfg(feature = "net")]
-pub(crate) use crate::reclog::lock::{Lock, lock};
+pub(crate) use crate::reclog::lock::Lock;
+pub(crate) use crate::reclog::lock::lock;
 pub use crate::reclog::reader::Reader;
 pub(crate) use crate::reclog::reader::{Block, Blocks};
 pub use crate::reclog::record::{

@@ -12,7 +12,7 @@ pub(crate) struct Core {
     pub(crate) hasher: Hasher,
     pub(crate) texts: Texts,
     /// Texts that were interned.
-    strings: Table,
+    pub(super) strings: Table,
     pub(crate) commits: List<CommitRow>,
     pub(super) commit_ids: Table,
     /// The Gerrit projects that a commit is known to, by [`CommitRow::projects`]: most are known to one. The first is none.
@@ -55,10 +55,15 @@ impl Core {
     }
 
     pub(crate) fn commit(&self, hash: &GitHash) -> Option<CommitId> {
-        let key = self.hasher.hash(&hash.0);
-        self.commit_ids
-            .find(key, |id| self.commits.get(id as usize).hash == *hash)
-            .map(CommitId)
+        self.commit_by(self.hasher.hash(&hash.0), hash)
+    }
+
+    pub(super) fn commit_by(&self, key: HashOf, hash: &GitHash) -> Option<CommitId> {
+        let is_it = |id| {
+            let row = self.commits.get(id as usize);
+            row.is_some_and(|row| row.hash() == *hash)
+        };
+        self.commit_ids.find(key, is_it).map(CommitId)
     }
 
     pub(crate) fn stats(&self) -> Stats {

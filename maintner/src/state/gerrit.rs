@@ -146,7 +146,8 @@ impl Core {
 
     pub(crate) fn is_in_project(&self, commit: CommitId, project: u32) -> bool {
         let set = self.row(commit).projects;
-        set != 0 && self.project_sets[set as usize].contains(&project)
+        let set = self.project_sets.get(set as usize);
+        set.is_some_and(|set| set.contains(&project))
     }
 
     /// A commit that was put is one of this project's from now on.
@@ -165,7 +166,9 @@ impl Core {
             .parents(commit)
             .filter(|&parent| !self.is_in_project(parent, project))
             .collect();
-        self.commits.get_mut(commit.0 as usize).projects = with;
+        if let Some(row) = self.commits.get_mut(commit.0 as usize) {
+            row.projects = with;
+        }
         if !parents.is_empty() || !self.projects[project as usize].missing.is_empty() {
             let missing = &mut self.project_mut(project).missing;
             missing.remove(&commit);
@@ -248,7 +251,7 @@ impl Core {
         // Hashes are what the log says, so that a chain may be a ring; a long one is given up.
         while let Some(meta) = next {
             let row = self.row(meta);
-            if !row.is_present {
+            if !row.is_present() {
                 return Walk::Waiting(meta);
             }
             let mut parents = self.parents(meta);
@@ -315,6 +318,12 @@ pub(super) struct ProjectSets {
 }
 
 impl ProjectSets {
+    pub(super) fn of(sets: &[Vec<u32>]) -> Self {
+        let ids = sets.iter().cloned().zip(0..).collect();
+        let with = BTreeMap::new();
+        Self { with, ids }
+    }
+
     fn with(&mut self, set: u32, project: u32, sets: &mut Arc<Vec<Vec<u32>>>) -> u32 {
         if let Some(&with) = self.with.get(&(set, project)) {
             return with;
@@ -323,7 +332,7 @@ impl ProjectSets {
             Arc::make_mut(sets).push(Vec::new());
             self.ids.insert(Vec::new(), 0);
         }
-        let mut members = sets[set as usize].clone();
+        let mut members = sets.get(set as usize).cloned().unwrap_or_default();
         if let Err(at) = members.binary_search(&project) {
             members.insert(at, project);
         }

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use crate::digest::{Batch, Commit, Span, Traits, Who};
 use crate::hash::GitHash;
 use crate::state::Core;
@@ -7,7 +9,21 @@ use crate::store::Text;
 use crate::time::{GitTime, Time, zone_offset};
 
 /// The index of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(transparent)]
 pub(crate) struct CommitId(pub(crate) u32);
 
 impl CommitId {
@@ -18,13 +34,14 @@ impl CommitId {
     }
 }
 
-/// A commit as it is stored.
-#[derive(Debug, Clone)]
+/// A commit as it is stored, in a snapshot too.
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub(crate) struct CommitRow {
     author_seconds: i64,
     commit_seconds: i64,
-    pub(crate) hash: GitHash,
-    pub(crate) tree: GitHash,
+    hash: [u8; 20],
+    tree: [u8; 20],
     first_parent: CommitId,
     /// The other parents' ids, four bytes each.
     more_parents: Text,
@@ -38,36 +55,58 @@ pub(crate) struct CommitRow {
     author_zone: Zone,
     commit_zone: Zone,
     pub(crate) traits: Traits,
-    /// Not only its hash is known.
-    pub(crate) is_present: bool,
+    /// Not 0 if not only its hash is known.
+    present: u8,
+    unused: [u8; 2],
 }
 
 /// A zone: for a sign and four digits these, otherwise the index of its text behind them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
 struct Zone(u32);
 
 /// Two signs, and 10,000 numbers each.
 const PLAIN_ZONES: u32 = 20_000;
 
 impl CommitRow {
+    /// What is known of a commit of which nothing is.
+    const NOTHING: Self = Self {
+        author_seconds: 0,
+        commit_seconds: 0,
+        hash: [0; 20],
+        tree: [0; 20],
+        first_parent: CommitId::NONE,
+        more_parents: Text::EMPTY,
+        author: Text::EMPTY,
+        committer: Text::EMPTY,
+        message: Text::EMPTY,
+        files: Text::EMPTY,
+        projects: 0,
+        author_zone: Zone(0),
+        commit_zone: Zone(0),
+        traits: Traits::NONE,
+        present: 0,
+        unused: [0; 2],
+    };
+
     fn placeholder(hash: GitHash) -> Self {
         Self {
-            author_seconds: 0,
-            commit_seconds: 0,
-            hash,
-            tree: GitHash::default(),
-            first_parent: CommitId::NONE,
-            more_parents: Text::EMPTY,
-            author: Text::EMPTY,
-            committer: Text::EMPTY,
-            message: Text::EMPTY,
-            files: Text::EMPTY,
-            projects: 0,
-            author_zone: Zone::default(),
-            commit_zone: Zone::default(),
-            traits: Traits::default(),
-            is_present: false,
+            hash: hash.0,
+            ..Self::NOTHING
         }
+    }
+
+    pub(crate) fn hash(&self) -> GitHash {
+        GitHash(self.hash)
+    }
+
+    pub(crate) fn tree(&self) -> GitHash {
+        GitHash(self.tree)
+    }
+
+    /// Not only its hash is known.
+    pub(crate) fn is_present(&self) -> bool {
+        self.present != 0
     }
 
     pub(crate) fn author_time<'a>(&self, core: &'a Core) -> ZonedSeconds<'a> {
@@ -115,7 +154,10 @@ impl Core {
     fn zoned(&self, seconds: i64, zone: Zone) -> ZonedSeconds<'_> {
         let zone = match zone.0.checked_sub(PLAIN_ZONES) {
             None => ZoneText::Plain(zone.0),
-            Some(odd) => ZoneText::Odd(self.texts.get(*self.odd_zones.get(odd as usize))),
+            Some(odd) => {
+                let text = self.odd_zones.get(odd as usize).copied();
+                ZoneText::Odd(self.texts.get(text.unwrap_or_default()))
+            }
         };
         ZonedSeconds { seconds, zone }
     }
@@ -143,23 +185,23 @@ impl Core {
         let row = self.row(id);
         let more = self.texts.get(row.more_parents).chunks_exact(4);
         let more = more.map(|id| CommitId(u32::from_le_bytes([id[0], id[1], id[2], id[3]])));
-        row.first_parent.known().into_iter().chain(more)
+        let parents = row.first_parent.known().into_iter().chain(more);
+        // A snapshot may say anything.
+        parents.filter(|parent| (parent.0 as usize) < self.commits.len())
     }
 
     #[inline]
     pub(crate) fn row(&self, id: CommitId) -> &CommitRow {
-        self.commits.get(id.0 as usize)
+        self.commits
+            .get(id.0 as usize)
+            .unwrap_or(&CommitRow::NOTHING)
     }
 
     /// The commit of this hash, known by nothing else if it was not.
     pub(super) fn commit_or_placeholder(&mut self, hash: &GitHash) -> CommitId {
         let key = self.hasher.hash(&hash.0);
-        let commits = &self.commits;
-        if let Some(id) = self
-            .commit_ids
-            .find(key, |id| commits.get(id as usize).hash == *hash)
-        {
-            return CommitId(id);
+        if let Some(known) = self.commit_by(key, hash) {
+            return known;
         }
         let id = self.commits.len() as u32;
         self.commits.push(CommitRow::placeholder(*hash));
@@ -189,13 +231,15 @@ impl Core {
         if let Some(hg) = &commit.hg {
             Arc::make_mut(&mut self.git_of_hg).insert(batch.bytes(hg).to_vec(), id);
         }
-        let row = self.commits.get_mut(id.0 as usize);
-        let was_placeholder = !row.is_present;
+        let Some(row) = self.commits.get_mut(id.0 as usize) else {
+            return (id, false); // cannot be: it was found or made above
+        };
+        let was_placeholder = !row.is_present();
         *row = CommitRow {
             author_seconds: commit.author.seconds,
             commit_seconds: commit.committer.seconds,
-            hash: commit.hash,
-            tree: commit.tree,
+            hash: commit.hash.0,
+            tree: commit.tree.0,
             first_parent,
             more_parents,
             author,
@@ -206,7 +250,8 @@ impl Core {
             author_zone,
             commit_zone,
             traits: commit.traits,
-            is_present: true,
+            present: 1,
+            unused: [0; 2],
         };
         (id, was_placeholder)
     }

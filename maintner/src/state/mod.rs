@@ -4,6 +4,7 @@ mod core;
 mod gerrit;
 mod git;
 mod github;
+mod stored;
 mod writer;
 
 pub(crate) use crate::state::core::Core;
@@ -12,4 +13,5 @@ pub use crate::state::gerrit::ClStatus;
 pub(crate) use crate::state::gerrit::{Cl, Project};
 pub(crate) use crate::state::git::{CommitId, CommitRow, DiffFiles};
 pub(crate) use crate::state::github::{Comment, Event, EventExtra, Issue, Milestone, Repo, Review};
+pub(crate) use crate::state::stored::{Part, SegmentRead};
 pub(crate) use crate::state::writer::Writer;

@@ -13,13 +13,23 @@ pub(crate) struct Writer {
     /// Changes, by project and number, whose meta commits are to be read.
     dirty: BTreeSet<(u32, i32)>,
     /// Those of them that cannot be before a commit comes.
-    waiting: BTreeMap<CommitId, Vec<(u32, i32)>>,
+    pub(super) waiting: BTreeMap<CommitId, Vec<(u32, i32)>>,
     project_sets: ProjectSets,
     /// What changed since the last finish, if somebody wants to know.
     changes: Option<Changes>,
 }
 
 impl Writer {
+    /// Goes on with a corpus, in which these changes wait for commits.
+    pub(super) fn with(core: Core, waiting: BTreeMap<CommitId, Vec<(u32, i32)>>) -> Self {
+        Self {
+            project_sets: ProjectSets::of(&core.project_sets),
+            core,
+            waiting,
+            ..Self::default()
+        }
+    }
+
     /// From now on changes are noted, or not.
     pub(crate) fn note_changes(&mut self, note: bool) {
         match note {

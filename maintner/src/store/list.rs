@@ -1,12 +1,19 @@
+use std::io;
 use std::sync::Arc;
+
+use zerocopy::IntoBytes as _;
+
+use crate::store::{Row, Save, Section};
 
 /// Items of a chunk: copied at once when one changes that a view has.
 const CHUNK: usize = 256;
 
-/// A list that is appended to, and changed in place.
+/// A list that is appended to, and changed in place. Its beginning may lie in a snapshot.
 #[derive(Debug)]
 pub(crate) struct List<T> {
-    chunks: Arc<Vec<Arc<Vec<T>>>>,
+    /// Those that are not here are stored.
+    chunks: Arc<Vec<Option<Arc<Vec<T>>>>>,
+    stored: Option<Section>,
     len: usize,
 }
 
@@ -14,6 +21,7 @@ impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
         Self {
             chunks: Arc::clone(&self.chunks),
+            stored: self.stored.clone(),
             len: self.len,
         }
     }
@@ -23,35 +31,70 @@ impl<T> Default for List<T> {
     fn default() -> Self {
         Self {
             chunks: Arc::default(),
+            stored: None,
             len: 0,
         }
     }
 }
 
-impl<T: Clone> List<T> {
+impl<T: Row> List<T> {
+    /// What was [saved](Self::save); `None` if it was not.
+    pub(crate) fn stored(section: Section) -> Option<Self> {
+        let len = section.len_of::<T>()?;
+        let mut chunks = vec![None; len / CHUNK];
+        let rest = section.rows::<T>(len / CHUNK * CHUNK..len)?;
+        if !rest.is_empty() {
+            chunks.push(Some(Arc::new(rest.to_vec())));
+        }
+        Some(Self {
+            chunks: Arc::new(chunks),
+            stored: Some(section),
+            len,
+        })
+    }
+
+    pub(crate) fn save(&self, to: &mut impl Save) -> io::Result<()> {
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let rows = match chunk {
+                Some(chunk) => chunk,
+                None => self.stored_chunk(at),
+            };
+            to.put(rows.as_bytes())?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> &T {
-        &self.chunks[index / CHUNK][index % CHUNK]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        match self.chunks.get(index / CHUNK)? {
+            Some(chunk) => chunk.get(index % CHUNK),
+            None => self.stored.as_ref()?.row(index),
+        }
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
-        let chunk = &mut Arc::make_mut(&mut self.chunks)[index / CHUNK];
-        &mut Arc::make_mut(chunk)[index % CHUNK]
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        let at = index / CHUNK;
+        if self.chunks.get(at)?.is_none() {
+            let copy = self.stored_chunk(at).to_vec();
+            Arc::make_mut(&mut self.chunks)[at] = Some(Arc::new(copy));
+        }
+        let chunk = Arc::make_mut(&mut self.chunks)[at].as_mut()?;
+        Arc::make_mut(chunk).get_mut(index % CHUNK)
     }
 
     pub(crate) fn push(&mut self, item: T) {
         let chunks = Arc::make_mut(&mut self.chunks);
         if self.len.is_multiple_of(CHUNK) {
-            chunks.push(Arc::default());
+            chunks.push(Some(Arc::default()));
         }
-        let last = chunks
-            .last_mut()
-            .expect("was pushed when there was no room");
+        let last = chunks.last_mut().and_then(Option::as_mut);
+        let last =
+            last.expect("was pushed when there was no room, and is not stored unless it is full");
         let last = Arc::make_mut(last);
         if last.len() == last.capacity() && !last.is_empty() {
             last.reserve_exact(CHUNK - last.len());
@@ -59,11 +102,19 @@ impl<T: Clone> List<T> {
         last.push(item);
         self.len += 1;
     }
+
+    fn stored_chunk(&self, at: usize) -> &[T] {
+        let stored = self.stored.as_ref();
+        stored
+            .and_then(|rows| rows.rows(at * CHUNK..(at + 1) * CHUNK))
+            .unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::stored;
 
     #[test]
     fn a_clone_does_not_see_what_comes_later() {
@@ -72,16 +123,40 @@ mod tests {
             list.push(n);
         }
         let view = list.clone();
-        *list.get_mut(999) = 0;
-        *list.get_mut(1) = 0;
+        *list.get_mut(999).unwrap() = 0;
+        *list.get_mut(1).unwrap() = 0;
         list.push(1000);
         assert_eq!(
-            (0..view.len()).map(|i| *view.get(i)).collect::<Vec<_>>(),
+            (0..view.len())
+                .filter_map(|i| view.get(i).copied())
+                .collect::<Vec<_>>(),
             (0..1000).collect::<Vec<_>>()
         );
         assert_eq!(
-            (list.len(), *list.get(1), *list.get(999), *list.get(1000)),
-            (1001, 0, 0, 1000)
+            [0, 1, 999, 1000, 1001].map(|i| list.get(i).copied()),
+            [Some(0), Some(0), Some(0), Some(1000), None]
         );
+    }
+
+    #[test]
+    fn a_stored_list_goes_on_as_the_one_that_was_saved() {
+        for len in [0, 1, 255, 256, 257, 1000] {
+            let mut list = List::default();
+            (0..len).for_each(|n| list.push(n));
+            let mut back: List<u64> = List::stored(stored(|to| list.save(to))).unwrap();
+            let view = back.clone();
+            back.push(len);
+            for n in 0..len {
+                *back.get_mut(n as usize).unwrap() += 1;
+            }
+            assert_eq!((view.len() as u64, back.len() as u64), (len, len + 1));
+            for n in 0..len {
+                assert_eq!(
+                    (view.get(n as usize), back.get(n as usize)),
+                    (Some(&n), Some(&(n + 1)))
+                );
+            }
+            assert_eq!(back.get_mut(len as usize + 1), None);
+        }
     }
 }

@@ -1,13 +1,35 @@
+use std::io;
 use std::sync::Arc;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::store::{Save, Section};
 
 /// Bytes of a block: what is copied when a text is added behind those that a view has.
 const BLOCK: usize = 128 << 10;
 /// Texts begin at multiples of this.
 const ALIGN: usize = 4;
 const UNITS: usize = BLOCK / ALIGN;
+/// Bytes that tell a length, at most: seven bits each.
+const MAX_HEADER: usize = 9;
 
 /// Where a text is. Texts that were interned are equal if and only if these are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(transparent)]
 pub(crate) struct Text(u32);
 
 impl Text {
@@ -23,9 +45,13 @@ impl Text {
     }
 }
 
-/// Texts and other bytes, one behind the other, each with its length before it. Nothing is ever removed.
+/// Texts and other bytes, one behind the other, each with its length before it. Nothing is ever removed. The first may lie in a
+/// snapshot.
 #[derive(Debug, Clone)]
 pub(crate) struct Texts {
+    stored: Option<Section>,
+    /// How many blocks those take.
+    stored_blocks: usize,
     /// A text longer than a block has a block of its own, and empty ones behind it for the addresses it covers.
     blocks: Arc<Vec<Arc<Vec<u8>>>>,
     bytes: u64,
@@ -34,6 +60,8 @@ pub(crate) struct Texts {
 impl Default for Texts {
     fn default() -> Self {
         Self {
+            stored: None,
+            stored_blocks: 0,
             // The length of the empty text.
             blocks: Arc::new(vec![Arc::new(vec![0])]),
             bytes: 0,
@@ -42,9 +70,45 @@ impl Default for Texts {
 }
 
 impl Texts {
+    /// What was [saved](Self::save), of so many bytes.
+    pub(crate) fn stored(section: Section, bytes: u64) -> Self {
+        Self {
+            stored_blocks: section.bytes().len().div_ceil(BLOCK),
+            stored: Some(section),
+            blocks: Arc::default(),
+            bytes,
+        }
+    }
+
+    pub(crate) fn save(&self, to: &mut impl Save) -> io::Result<()> {
+        /// What is behind the last text of a block.
+        static NOTHING: [u8; BLOCK] = [0; BLOCK];
+        let mut written = 0;
+        if let Some(stored) = &self.stored {
+            to.put(stored.bytes())?;
+            written = stored.bytes().len();
+        }
+        for (at, block) in self.blocks.iter().enumerate() {
+            // Each where its address says, which is behind a long one's end where that covers it.
+            let start = (self.stored_blocks + at) * BLOCK;
+            if block.is_empty() {
+                continue;
+            }
+            while written < start {
+                let gap = (start - written).min(BLOCK);
+                to.put(&NOTHING[..gap])?;
+                written += gap;
+            }
+            to.put(block)?;
+            written = start + block.len();
+        }
+        Ok(())
+    }
+
     /// How many more bytes are sure to find room, in texts of any number and length.
     pub(crate) fn room(&self) -> u64 {
-        let blocks = (u32::MAX as usize / UNITS).saturating_sub(self.blocks.len() + 1) as u64;
+        let blocks = (u32::MAX as usize / UNITS)
+            .saturating_sub(self.stored_blocks + self.blocks.len() + 1) as u64;
         // Each text wastes at most as much as itself when it begins a block, and the end of a block, which the one before it
         // did not fill.
         blocks * BLOCK as u64 / 4
@@ -55,18 +119,27 @@ impl Texts {
         self.bytes
     }
 
+    /// A text by where it is; if there is none, the empty one.
     #[inline]
     pub(crate) fn get(&self, text: Text) -> &[u8] {
+        self.find(text).unwrap_or_default()
+    }
+
+    #[inline]
+    fn find(&self, text: Text) -> Option<&[u8]> {
         let unit = text.0 as usize;
-        let bytes = &self.blocks[unit / UNITS][unit % UNITS * ALIGN..];
+        let bytes = match (unit / UNITS).checked_sub(self.stored_blocks) {
+            Some(block) => self.blocks.get(block)?.get(unit % UNITS * ALIGN..)?,
+            None => self.stored.as_ref()?.bytes().get(unit * ALIGN..)?,
+        };
         let mut len = 0;
-        for (i, &byte) in bytes.iter().enumerate() {
+        for (i, &byte) in bytes.iter().enumerate().take(MAX_HEADER) {
             len |= usize::from(byte & 0x7f) << (7 * i);
             if byte < 0x80 {
-                return &bytes[i + 1..i + 1 + len];
+                return bytes[i + 1..].get(..len);
             }
         }
-        &[]
+        None
     }
 
     /// A string that was one when it was pushed.
@@ -82,7 +155,7 @@ impl Texts {
             return Text::EMPTY;
         }
         self.bytes += bytes.len() as u64;
-        let mut header = [0; 10];
+        let mut header = [0; MAX_HEADER];
         let mut header_len = 0;
         let mut len = bytes.len();
         loop {
@@ -97,15 +170,16 @@ impl Texts {
         let size = header.len() + bytes.len();
 
         let blocks = Arc::make_mut(&mut self.blocks);
-        let used = blocks.last().expect("there is one from the start").len();
-        let mut at = used.next_multiple_of(ALIGN);
-        if at + size > BLOCK {
-            blocks.push(Arc::default());
-            at = 0;
-        }
-        let unit = (blocks.len() - 1) * UNITS + at / ALIGN;
+        let behind_last = blocks.last().map(|last| last.len().next_multiple_of(ALIGN));
+        let at = behind_last
+            .filter(|at| at + size <= BLOCK)
+            .unwrap_or_else(|| {
+                blocks.push(Arc::default());
+                0
+            });
+        let unit = (self.stored_blocks + blocks.len() - 1) * UNITS + at / ALIGN;
         let unit = u32::try_from(unit).expect("the caller made sure that there is room");
-        let last = Arc::make_mut(blocks.last_mut().expect("there is one from the start"));
+        let last = Arc::make_mut(blocks.last_mut().expect("was pushed if there was none"));
         if last.capacity() < at + size {
             // Small corpora stay small, and full blocks have no slack.
             let want = (at + size).max((last.capacity() * 2).min(BLOCK));
@@ -128,6 +202,30 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::stored;
+
+    #[test]
+    fn stored_texts_stay_where_they_are_and_more_come_behind_them() {
+        let mut texts = Texts::default();
+        let mut pushed = vec![(Text::EMPTY, Vec::new())];
+        for round in 0..3 {
+            for len in [1, 100, BLOCK - 5, 200, 2 * BLOCK - 1, 2 * BLOCK + 7, 3, 0] {
+                let bytes = vec![b'a' + round; len];
+                pushed.push((texts.push(&bytes), bytes));
+            }
+            for (text, bytes) in &pushed {
+                assert_eq!(texts.get(*text), bytes);
+            }
+            texts = Texts::stored(stored(|to| texts.save(to)), texts.bytes());
+            for (text, bytes) in &pushed {
+                assert_eq!(texts.get(*text), bytes);
+            }
+        }
+        // Of what was never there, nothing is told.
+        for bits in (0..=u32::MAX).step_by(9973) {
+            texts.get(Text::from_bits(bits));
+        }
+    }
 
     #[test]
     fn texts_of_all_lengths_come_back() {

@@ -39,10 +39,10 @@ pub(super) fn check(core: &Core) -> Result<(), CheckError> {
     // Parents of a project's commits that it lacks are among the missing, so that nothing else can be wrong.
     match (0..core.commits.len() as u32)
         .map(CommitId)
-        .find(|&id| !core.row(id).is_present)
+        .find(|&id| !core.row(id).is_present())
     {
         Some(id) => Err(CheckError::Placeholder {
-            commit: core.row(id).hash,
+            commit: core.row(id).hash(),
         }),
         None => Ok(()),
     }

@@ -16,19 +16,19 @@ impl<'v> Commit<'v> {
     /// Its name.
     #[must_use]
     pub fn hash(&self) -> GitHash {
-        self.row().hash
+        self.row().hash()
     }
 
     /// Whether only its hash is known, as of a parent that has not come yet. All else is empty then.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
-        !self.row().is_present
+        !self.row().is_present()
     }
 
     /// The tree that it points at.
     #[must_use]
     pub fn tree(&self) -> GitHash {
-        self.row().tree
+        self.row().tree()
     }
 
     /// Its parents, in order.

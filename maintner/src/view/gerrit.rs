@@ -86,14 +86,17 @@ impl<'v> Project<'v> {
     /// What the ref of this full name, `refs/heads/master`, points at. Refs of changes are not among them.
     #[must_use]
     pub fn reference(&self, name: &str) -> Option<GitHash> {
-        self.row().refs.get(name).map(|&id| self.core.row(id).hash)
+        self.row()
+            .refs
+            .get(name)
+            .map(|&id| self.core.row(id).hash())
     }
 
     /// All refs but those of changes, by name.
     pub fn references(&self) -> impl Iterator<Item = (&'v str, GitHash)> + use<'v> {
         let core = self.core;
         let refs = self.row().refs.iter();
-        refs.map(move |(name, &id)| (name.as_str(), core.row(id).hash))
+        refs.map(move |(name, &id)| (name.as_str(), core.row(id).hash()))
     }
 
     /// A change by its number, if all is known that makes it one. Private ones are found too.
@@ -144,7 +147,10 @@ impl<'v> Project<'v> {
     /// Parents of its commits that it does not have.
     pub fn missing_commits(&self) -> impl Iterator<Item = GitHash> + use<'v> {
         let core = self.core;
-        self.row().missing.iter().map(move |&id| core.row(id).hash)
+        self.row()
+            .missing
+            .iter()
+            .map(move |&id| core.row(id).hash())
     }
 
     /// A counter that grows when labels of changes change. It grows by more than it should, and only its growth means something.

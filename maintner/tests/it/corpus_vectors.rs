@@ -201,7 +201,7 @@ fn mutations_one_by_one_make_the_same_corpus_and_so_do_mutations_twice() {
 }
 
 /// The counter of label changes grows with each pass.
-fn without_counter(mut facts: Value) -> Value {
+pub(crate) fn without_counter(mut facts: Value) -> Value {
     for project in facts["gerrit"]["projects"].as_array_mut().unwrap() {
         project["num_label_changes"] = json!(0);
     }

@@ -27,6 +27,7 @@ mod serve;
 mod serve_blobs;
 #[cfg(all(feature = "net", feature = "serve"))]
 mod served;
+mod snapshot;
 mod support;
 mod sync_git;
 #[cfg(feature = "net")]

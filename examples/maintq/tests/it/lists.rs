@@ -277,6 +277,42 @@ fn of_a_torn_log_what_is_whole_is_listed() {
 }
 
 #[test]
+fn a_snapshot_is_kept_and_used_and_it_is_said_when_it_cannot_be() {
+    let dir = tempdir().unwrap();
+    let (log, snapshot) = (dir.path().join("log"), dir.path().join("snapshot"));
+    let mut command = maintq();
+    command.args(["log", "make", "--size", "5M"]).arg(&log);
+    stdout(&command.output().unwrap());
+    let stats = || {
+        let mut command = maintq();
+        command.arg("stats").arg("--log").arg(&log);
+        command.arg("--snapshot").arg(&snapshot);
+        ended(&command.output().unwrap())
+    };
+    let (code, first, err) = stats();
+    assert_eq!((code, err.as_str()), (0, ""));
+    let made = fs::metadata(&snapshot).unwrap();
+    assert_eq!(stats(), (0, first.clone(), String::new()));
+    let used = fs::metadata(&snapshot).unwrap();
+    assert_eq!(used.modified().unwrap(), made.modified().unwrap());
+
+    fs::remove_file(&snapshot).unwrap();
+    fs::write(&snapshot, [b'x'; 5000]).unwrap();
+    assert_eq!(
+        stats(),
+        (0, first.clone(), String::new()),
+        "another takes its place"
+    );
+    assert!(fs::metadata(&snapshot).unwrap().len() > 5000);
+
+    fs::remove_file(&snapshot).unwrap();
+    fs::create_dir(&snapshot).unwrap();
+    let (code, out, err) = stats();
+    assert_eq!((code, out), (0, first));
+    assert!(err.contains("cannot write the snapshot"), "{err}");
+}
+
+#[test]
 fn an_empty_log_is_mentioned() {
     let (code, out, err) = ended(&on("disk/22-empty-log", &["issues"]));
     assert_eq!((code, out.as_str()), (0, ""));

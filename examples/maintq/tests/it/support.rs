@@ -18,6 +18,7 @@ pub(crate) fn maintq() -> Command {
     command
         .env_remove("MAINTQ_LOG")
         .env_remove("MAINTQ_SERVER")
+        .env_remove("MAINTQ_SNAPSHOT")
         .env("XDG_CACHE_HOME", "/nonexistent");
     command
 }

@@ -9,7 +9,7 @@
 //! let bucket = Bucket::in_memory(); // or Bucket::open("s3://BUCKET/PREFIX", std::env::vars(), tls)?
 //! bucket.put("logs/1.txt", &mut &b"ok  \tcmd/go\t4.2s\n"[..], 1 << 20).await?;
 //! let mut text = String::new();
-//! bucket.get("logs/1.txt", 4..10).await?.read_to_string(&mut text).await?;
+//! bucket.get("logs/1.txt", 5..11).await?.read_to_string(&mut text).await?;
 //! assert_eq!(text, "cmd/go");
 //! # Ok(())
 //! # }

@@ -6,7 +6,7 @@
 //! # Ok::<(), maintner::LoadError>(())
 //! ```
 //!
-//! A [`Follower`] brings the segments of a log into a folder, and a [`Corpus`](crate::Corpus) reads them from there:
+//! A [`Follower`] brings the segments of a log into a folder, and a [`Corpus`] reads them from there:
 //!
 //! ```no_run
 //! use maintner::Corpus;

@@ -48,6 +48,8 @@ impl Phase {
     }
 
     fn show(&self, what: &'static str, bytes: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(bytes);
         if !self.has_begun.swap(true, Ordering::Relaxed) {
             let style = ProgressStyle::with_template(
                 "{msg} [{bar:30}] {bytes} of {total_bytes} {bytes_per_sec} {eta} left",
@@ -57,8 +59,6 @@ impl Phase {
             self.bar.set_message(what);
             self.bar.reset_eta();
         }
-        self.bar.set_length(total);
-        self.bar.set_position(bytes);
     }
 }
 

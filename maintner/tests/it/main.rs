@@ -13,6 +13,8 @@ mod mutations;
 #[cfg(feature = "net")]
 mod net_faults;
 #[cfg(feature = "net")]
+mod net_properties;
+#[cfg(feature = "net")]
 mod net_vectors;
 mod peers;
 #[cfg(all(feature = "net", feature = "serve"))]

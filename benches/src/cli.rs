@@ -51,6 +51,9 @@ enum Command {
     /// Loads a log and prints what that cost
     #[command(hide = true)]
     MaintnerLoad { log: PathBuf },
+    /// Loads a log with a snapshot and prints what that cost
+    #[command(hide = true)]
+    MaintnerStart { log: PathBuf, snapshot: PathBuf },
     /// Serves a log on a port of the system's choice, and says so on standard error
     #[command(hide = true)]
     MaintnerServe { log: PathBuf },
@@ -140,6 +143,7 @@ impl Args {
             Command::ArchiveBuildlet { workdir } => archive::buildlet(&workdir),
             Command::Maintner(args) => maintner::report(&args),
             Command::MaintnerLoad { log } => maintner::load(&log),
+            Command::MaintnerStart { log, snapshot } => maintner::start(&log, &snapshot),
             Command::MaintnerServe { log } => maintner::serve(&log),
             Command::GzpCompress {
                 format,

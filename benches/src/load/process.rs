@@ -99,24 +99,25 @@ pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot reset the peak of memory")
 }
 
-/// Memory of a process that is resident and that no other has, in bytes.
+/// Memory of a process that no other has and no file, in bytes: without pages of mapped files, which the system can drop.
 pub(crate) fn private(pid: u32) -> anyhow::Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
         .context("the system does not tell a process's private memory")?;
-    let kib = rollup.lines().filter_map(|line| {
-        let size = line
-            .strip_prefix("Private_Clean:")
-            .or_else(|| line.strip_prefix("Private_Dirty:"))?;
-        size.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    });
-    Ok(kib.sum::<u64>() << 10)
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Private_Dirty:"));
+    kib(line)
 }
 
 fn status_line(pid: u32, name: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("there is no process {pid}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib(line)
+}
+
+fn kib(text: Option<&str>) -> anyhow::Result<u64> {
+    let kib = text.and_then(|text| text.trim().strip_suffix(" kB"));
     let kib: u64 = kib
         .context("the system does not tell a process's memory")?
         .parse()?;

@@ -11,6 +11,7 @@ mod results;
 mod scan;
 mod serve;
 mod show;
+mod start;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) use self::load::load;
 use self::logs::{Logs, warm};
 use self::results::Results;
 pub(crate) use self::serve::serve;
+pub(crate) use self::start::start;
 
 /// The log that is followed, appended to and served, in MiB.
 const SMALL: u64 = 64;
@@ -70,6 +72,8 @@ enum Part {
     Load,
     /// Finding records
     Scan,
+    /// Starting with a snapshot
+    Start,
     /// From a mutation's last byte to a query that sees it
     Follow,
     /// Appending
@@ -104,7 +108,7 @@ fn measure(args: &MaintnerArgs, results: &mut Results) -> anyhow::Result<()> {
     let (mutations, followers) = if args.quick { (20, 5) } else { (1000, 100) };
     let does = |part| args.parts.contains(&part);
     for &mib in sizes {
-        if !does(Part::Load) && !does(Part::Scan) {
+        if ![Part::Load, Part::Scan, Part::Start].into_iter().any(does) {
             break;
         }
         let log = logs.get(mib)?;
@@ -114,6 +118,10 @@ fn measure(args: &MaintnerArgs, results: &mut Results) -> anyhow::Result<()> {
         }
         if does(Part::Scan) {
             scan::measure(&log, mib, rounds, results)?;
+        }
+        if does(Part::Start) {
+            let snapshot = logs.dir().join("snapshot");
+            start::measure(&log, mib, &snapshot, rounds, results)?;
         }
     }
     let log = logs.get(small)?;

@@ -188,6 +188,42 @@ fn other_rows(results: &Results) -> Vec<Vec<String>> {
             measured(),
         );
     }
+    for mib in sizes(results, "start", "mapped/seconds") {
+        let get = |what| results.get(&format!("start/{mib}/{what}"));
+        let measured = || {
+            let of_go = get("mapped/seconds")
+                .zip(results.get(&format!("load/{mib}/go/load_seconds")))
+                .map_or_else(String::new, |(ours, go)| {
+                    format!("; {:.0} × Go's load", go / ours)
+                });
+            Some(format!(
+                "{:.3} s, {:.1} MiB private{of_go}; all open changes listed: {:.3} s, {:.1} MiB",
+                get("mapped/seconds")?,
+                get("mapped/private_kib")? / 1024.0,
+                get("mapped/all_seconds")?,
+                get("mapped/all_private_kib")? / 1024.0,
+            ))
+        };
+        row(
+            format!("start from a snapshot of {mib} MiB to the first answered query"),
+            "under 0.2 s, under 50 MB private",
+            measured(),
+        );
+        let made = || {
+            Some(format!(
+                "{:.2} s, {:.0} MiB private after it, at most {:.0} MiB; a file of {:.0} MiB",
+                get("made/seconds")?,
+                get("made/private_kib")? / 1024.0,
+                get("made/peak_kib")? / 1024.0,
+                get("made/file_kib")? / 1024.0,
+            ))
+        };
+        row(
+            format!("– {mib} MiB loaded, and the snapshot made"),
+            "",
+            made(),
+        );
+    }
     for (what, title) in [
         (
             "received",

@@ -47,42 +47,53 @@ pub(super) fn tables(results: &Results) -> anyhow::Result<String> {
 
 /// Load time, and memory, by the size of the log: `maintner-load.svg` and `maintner-memory.svg`.
 pub(super) fn charts(results: &Results, dir: &Path) -> anyhow::Result<()> {
-    let line = |label: &str, role, what: &str, unit: f64| Line {
+    let line = |label: &str, role, kind: &str, what: &str, unit: f64| Line {
         label: label.to_owned(),
         role,
-        points: sizes(results, "load", "ours/load_seconds")
+        points: sizes(results, kind, what)
             .filter_map(|mib| {
-                let value = results.get(&format!("load/{mib}/{what}"))?;
+                let value = results.get(&format!("{kind}/{mib}/{what}"))?;
                 Some((mib as f64, value / unit))
             })
             .collect(),
     };
-    let load = [
-        line("Go's maintner", Role::Upstream, "go/load_seconds", 1.0),
-        line("maintner", Role::Ours, "ours/load_seconds", 1.0),
-    ];
     let mib = 1024.0;
-    let memory = [
-        line("Go, peak", Role::Upstream, "go/peak_kib", mib),
-        line("ours, peak", Role::Ours, "ours/peak_kib", mib),
-        line("ours, private", Role::Rival, "ours/private_kib", mib),
+    let charts = [
+        (
+            "maintner-load.svg",
+            "Time to load a log",
+            "seconds",
+            vec![
+                line("Go's", Role::Upstream, "load", "go/load_seconds", 1.0),
+                line("ours", Role::Ours, "load", "ours/load_seconds", 1.0),
+                line("– by snapshot", Role::Ours, "start", "mapped/seconds", 1.0),
+            ],
+        ),
+        (
+            "maintner-memory.svg",
+            "Memory of a loaded log, at most",
+            "MiB",
+            vec![
+                line("Go's", Role::Upstream, "load", "go/peak_kib", mib),
+                line("ours", Role::Ours, "load", "ours/peak_kib", mib),
+                line(
+                    "– by snapshot",
+                    Role::Ours,
+                    "start",
+                    "mapped/all_private_kib",
+                    mib,
+                ),
+            ],
+        ),
     ];
-    if load.iter().any(|line| line.points.len() < 2) {
-        return Ok(()); // that is no line
+    for (file, title, unit, mut lines) in charts {
+        // One point is no line.
+        lines.retain(|line| line.points.len() > 1);
+        if !lines.is_empty() {
+            draw_lines(&dir.join(file), title, ["log, MiB", unit], &lines)?;
+        }
     }
-    let log = "log, MiB";
-    draw_lines(
-        &dir.join("maintner-load.svg"),
-        "Time to load a log",
-        [log, "seconds"],
-        &load,
-    )?;
-    draw_lines(
-        &dir.join("maintner-memory.svg"),
-        "Memory of a loaded log",
-        [log, "MiB"],
-        &memory,
-    )
+    Ok(())
 }
 
 fn sizes<'a>(

@@ -65,7 +65,9 @@ pub(super) fn measure(
     eprintln!("  making a snapshot of {mib} MiB");
     let made = start()?;
     add(&made, "made", &["seconds", "private_kib", "peak_kib"])?;
-    let len = fs::metadata(snapshot).context("no snapshot was made")?.len();
+    let len = fs::metadata(snapshot)
+        .context("no snapshot was made")?
+        .len();
     add(&json!({"file_kib": len >> 10}), "made", &["file_kib"])?;
     for round in 0..rounds {
         eprintln!("  starting with it, round {} of {rounds}", round + 1);

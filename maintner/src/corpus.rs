@@ -312,6 +312,7 @@ impl Corpus {
         let hasher = self.writer.core.hasher.clone();
         let (writer, read, progress) =
             (&mut self.writer, &mut self.read, &mut self.config.progress);
+        let kept = &mut self.snapshot;
         let mut done = Progress {
             bytes: 0,
             total,
@@ -327,6 +328,9 @@ impl Corpus {
                     return Err(LoadError::Full);
                 }
                 writer.apply(&batch);
+                if let Some(kept) = kept {
+                    kept.spill(&mut writer.core.texts);
+                }
                 let read = &mut read[first + part].1;
                 let bytes = batch.end - *read;
                 *read = batch.end;
@@ -506,7 +510,9 @@ impl Config {
     /// The first [`update`](Corpus::update) begins with the snapshot, if it is whole and of this log, which costs one pass over its bytes and
     /// no copy: memory is taken by what is looked at, and by what changes. Otherwise everything is read, and
     /// [`snapshot_error`](Corpus::snapshot_error) tells why. After an update by which a sixteenth of the log is newer than the snapshot, and
-    /// 4 MiB at least, that update makes a new one, which for gigabytes takes seconds, and lets go of what was in memory.
+    /// 4 MiB at least, that update makes a new one, which for gigabytes takes seconds, and lets go of what was in memory. While a log is read
+    /// for the first time its texts, which are most of it, go to the snapshot at once: of 2.25 GiB, 0.6 GB are in memory at most, and
+    /// not 1.5.
     ///
     /// What a corpus begins with is not told as changes to who [subscribed](Corpus::subscribe).
     ///

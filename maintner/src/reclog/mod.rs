@@ -48,9 +48,7 @@ mod writer;
 pub(crate) use crate::reclog::day::civil;
 pub use crate::reclog::dir::{Segment, segments};
 pub use crate::reclog::error::{AppendError, OpenError, ReadError};
-#[cfg(feature = "net")]
-pub(crate) use crate::reclog::lock::Lock;
-pub(crate) use crate::reclog::lock::lock;
+pub(crate) use crate::reclog::lock::{Lock, lock};
 pub use crate::reclog::reader::Reader;
 pub(crate) use crate::reclog::reader::{Block, Blocks};
 pub use crate::reclog::record::{

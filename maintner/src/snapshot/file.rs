@@ -1,49 +1,99 @@
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use zerocopy::IntoBytes as _;
 
 use crate::load;
-use crate::reclog::lock;
+use crate::reclog::{Lock, lock};
 use crate::snapshot::SnapshotError;
 use crate::snapshot::fingerprint::fingerprint;
 use crate::snapshot::header::{Header, PAGE, PIECE, Place};
 use crate::state::{Part, SegmentRead, Writer};
-use crate::store::Save;
+use crate::store::{Map, Save, Texts};
 
-/// Writes a snapshot of what was read of `log`, segments by name, and gives it its name when it is whole and on the disk.
-pub(crate) fn save(
-    path: &Path,
-    writer: &Writer,
-    log: &[(String, load::Part)],
-) -> Result<(), SnapshotError> {
-    let failed = |source| SnapshotError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let (dir, name) = dir_and_name(path).map_err(failed)?;
-    fs::create_dir_all(&dir).map_err(failed)?;
-    let Some(_lock) = lock(&dir, &format!("{name}.lock")).map_err(failed)? else {
-        let path = path.to_owned();
-        return Err(SnapshotError::Busy { path });
-    };
-    let new = dir.join(format!("{name}.new"));
-    // What a process left that was killed. It may be read-only, so that it cannot be written again.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+/// A snapshot that is being made, under another name. It is gone when this is dropped before it is [finished](Self::finish).
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    path: PathBuf,
+    dir: PathBuf,
+    /// The other name.
+    new: PathBuf,
+    sink: Sink,
+    _lock: Lock,
+}
+
+impl NewFile {
+    pub(crate) fn create(path: &Path) -> Result<Self, SnapshotError> {
+        let failed = |source| write_error(path, source);
+        let (dir, name) = dir_and_name(path).map_err(failed)?;
+        fs::create_dir_all(&dir).map_err(failed)?;
+        let Some(lock) = lock(&dir, &format!("{name}.lock")).map_err(failed)? else {
+            let path = path.to_owned();
+            return Err(SnapshotError::Busy { path });
+        };
+        let new = dir.join(format!("{name}.new"));
+        // What a process left that was killed. It may be read-only, so that it cannot be written again.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&new);
+        let sink = file.and_then(Sink::new).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+            new,
+            sink,
+            _lock: lock,
+        })
     }
-    let written = write(&new, writer, log).and_then(|()| fs::rename(&new, path));
-    if let Err(error) = written {
-        // It would only take room; the next one removes it too.
-        drop(fs::remove_file(&new));
-        return Err(failed(error));
+
+    /// Writes texts that will not change any more, and maps them in the place of memory.
+    pub(crate) fn spill(&mut self, texts: &mut Texts) -> Result<(), SnapshotError> {
+        let failed = |source| write_error(&self.path, source);
+        let len = texts.spill(PIECE, &mut self.sink).map_err(failed)?;
+        if len > texts.in_file() {
+            let map = Map::of(&self.sink.file, PAGE as u64, len).map_err(failed)?;
+            texts.now_stored(map.section(0..len).expect("is all that was mapped"));
+        }
+        Ok(())
     }
-    #[cfg(unix)]
-    File::open(&dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed)?;
+
+    /// Writes the rest, of a corpus that was read from `log`, segments by name, and gives the file its name when it is on the disk.
+    pub(crate) fn finish(
+        mut self,
+        writer: &Writer,
+        log: &[(String, load::Part)],
+    ) -> Result<(), SnapshotError> {
+        let finished = write(&mut self.sink, writer, log)
+            .and_then(|()| fs::rename(&self.new, &self.path))
+            .and_then(|()| sync_dir(&self.dir));
+        finished.map_err(|source| write_error(&self.path, source))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Not there when it got its name. What is left otherwise only takes room, and the next one removes it too.
+        drop(fs::remove_file(&self.new));
+    }
+}
+
+fn write_error(path: &Path, source: io::Error) -> SnapshotError {
+    let path = path.to_owned();
+    SnapshotError::Write { path, source }
+}
+
+#[cfg(unix)]
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Elsewhere folders cannot be synced.
+#[cfg(not(unix))]
+fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -57,7 +107,7 @@ fn dir_and_name(path: &Path) -> io::Result<(PathBuf, String)> {
     Ok((dir, name.to_owned()))
 }
 
-fn write(path: &Path, writer: &Writer, log: &[(String, load::Part)]) -> io::Result<()> {
+fn write(sink: &mut Sink, writer: &Writer, log: &[(String, load::Part)]) -> io::Result<()> {
     let segments = log.iter().map(|(name, part)| {
         Ok(SegmentRead {
             name: name.clone(),
@@ -67,24 +117,31 @@ fn write(path: &Path, writer: &Writer, log: &[(String, load::Part)]) -> io::Resu
     });
     let segments = segments.collect::<io::Result<Vec<_>>>()?;
 
-    let mut file = Sink::new(File::create_new(path)?)?;
     let mut parts = [Place::default(); Part::ALL.len()];
     let mut open: Option<Part> = None;
-    writer.save(&segments, &mut file, |file, part| {
+    let spilled = sink.at > PAGE as u64;
+    writer.save(&segments, spilled, sink, |sink, part| {
         if let Some(before) = open.replace(part) {
-            file.end(&mut parts[before as usize])?;
+            sink.end(&mut parts[before as usize])?;
         }
-        parts[part as usize].start = file.at;
+        // Texts that were spilled are the beginning of theirs.
+        let start = if part == Part::Texts {
+            PAGE as u64
+        } else {
+            sink.at
+        };
+        parts[part as usize].start = start;
         Ok(())
     })?;
     if let Some(last) = open {
-        file.end(&mut parts[last as usize])?;
+        sink.end(&mut parts[last as usize])?;
     }
     let hasher = &writer.core.hasher;
-    file.finish(|sums| Header::new(hasher, parts, sums))
+    sink.finish(|sums| Header::new(hasher, parts, sums))
 }
 
 /// A file that is written from the first part on, and summed.
+#[derive(Debug)]
 struct Sink {
     file: File,
     /// What was not written yet.
@@ -118,7 +175,7 @@ impl Sink {
         Ok(())
     }
 
-    fn finish(mut self, header: impl FnOnce(Place) -> Header) -> io::Result<()> {
+    fn finish(&mut self, header: impl FnOnce(Place) -> Header) -> io::Result<()> {
         if !self.piece.is_empty() {
             self.flush()?;
         }

@@ -39,7 +39,10 @@ pub(crate) fn open(
     if metadata.len() < PAGE as u64 {
         return Err(SnapshotError::Torn); // and an empty one cannot be mapped
     }
-    let map = Map::of(&file).map_err(failed)?;
+    let len = usize::try_from(metadata.len())
+        .map_err(io::Error::other)
+        .map_err(failed)?;
+    let map = Map::of(&file, 0, len).map_err(failed)?;
     let header = Header::of(map.bytes())?;
     let (data, rest) = map.bytes().split_at(header.sums().start);
     check(&data[PAGE..], &rest[..header.sums().len()], threads)?;

@@ -302,16 +302,21 @@ impl Pages {
 }
 
 impl Writer {
-    /// Writes everything. It must have been [finished](Self::finish). `begin` is called before each part, in order.
+    /// Writes everything, or if `spilled`, everything but the texts that are stored, which are there. It must have been
+    /// [finished](Self::finish). `begin` is called before each part, in order.
     pub(crate) fn save<S: Save>(
         &self,
         read: &[SegmentRead],
+        spilled: bool,
         to: &mut S,
         mut begin: impl FnMut(&mut S, Part) -> io::Result<()>,
     ) -> io::Result<()> {
         let core = &self.core;
         begin(to, Part::Texts)?;
-        core.texts.save(to)?;
+        match spilled {
+            true => core.texts.save_unstored(to)?,
+            false => core.texts.save(to)?,
+        }
 
         let sorted = core.strings.sorted();
         begin(to, Part::Strings)?;

@@ -3,7 +3,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What can lie in a file as it lies in memory.
@@ -11,18 +11,21 @@ pub(crate) trait Row: FromBytes + IntoBytes + Immutable + KnownLayout + Clone {}
 
 impl<T: FromBytes + IntoBytes + Immutable + KnownLayout + Clone> Row for T {}
 
-/// A file in memory, of which only what is looked at takes some.
+/// A part of a file in memory, of which only what is looked at takes some.
 #[derive(Debug, Clone)]
 pub(crate) struct Map(Arc<Mmap>);
 
 impl Map {
-    /// Maps a file that nobody writes to any more.
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
+    /// Maps a part of a file that nobody writes to any more: so many bytes from `start`.
+    pub(crate) fn of(file: &File, start: u64, len: usize) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        options.offset(start).len(len);
         #[expect(unsafe_code, reason = "there is no other way to map a file")]
-        // SAFETY: the bytes must not change while they are borrowed. Snapshots alone are mapped: they are written under another name,
-        // made read-only and renamed, and never written to again; a new one takes the name, not the file. That leaves those who change
-        // files of this user by force, who could change the program as well.
-        let map = unsafe { Mmap::map(file) }?;
+        // SAFETY: the bytes must not change while they are borrowed. Snapshots alone are mapped, whole ones and the beginnings of those
+        // that are being made, behind which more is written. They are written under another name, made read-only and renamed, and
+        // what was written is never written again; a new one takes the name, not the file. That leaves those who change files of this
+        // user by force, who could change the program as well.
+        let map = unsafe { options.map(file) }?;
         Ok(Self(Arc::new(map)))
     }
 

@@ -34,7 +34,10 @@ fn stored(save: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Section {
     let mut file = tempfile::tempfile().unwrap();
     // A file without anything in it cannot be mapped.
     io::Write::write_all(&mut file, &[&bytes[..], b"end"].concat()).unwrap();
-    Map::of(&file).unwrap().section(0..bytes.len()).unwrap()
+    Map::of(&file, 0, bytes.len() + 3)
+        .unwrap()
+        .section(0..bytes.len())
+        .unwrap()
 }
 
 #[cfg(test)]

@@ -81,28 +81,75 @@ impl Texts {
     }
 
     pub(crate) fn save(&self, to: &mut impl Save) -> io::Result<()> {
-        /// What is behind the last text of a block.
-        static NOTHING: [u8; BLOCK] = [0; BLOCK];
-        let mut written = 0;
         if let Some(stored) = &self.stored {
             to.put(stored.bytes())?;
-            written = stored.bytes().len();
         }
-        for (at, block) in self.blocks.iter().enumerate() {
-            // Each where its address says, which is behind a long one's end where that covers it.
-            let start = (self.stored_blocks + at) * BLOCK;
+        self.save_unstored(to)
+    }
+
+    /// Writes what is not stored, behind what is.
+    pub(crate) fn save_unstored(&self, to: &mut impl Save) -> io::Result<()> {
+        let written = self
+            .stored
+            .as_ref()
+            .map_or(0, |stored| stored.bytes().len());
+        self.save_blocks(&self.blocks, written, to).map(drop)
+    }
+
+    /// Writes blocks behind `written` bytes of those before, and tells how many bytes there are then.
+    fn save_blocks(
+        &self,
+        blocks: &[Arc<Vec<u8>>],
+        mut written: usize,
+        to: &mut impl Save,
+    ) -> io::Result<usize> {
+        for (at, block) in blocks.iter().enumerate() {
             if block.is_empty() {
                 continue;
             }
-            while written < start {
-                let gap = (start - written).min(BLOCK);
-                to.put(&NOTHING[..gap])?;
-                written += gap;
-            }
+            // Each where its address says, which is behind a long one's end where that covers it.
+            fill(&mut written, (self.stored_blocks + at) * BLOCK, to)?;
             to.put(block)?;
-            written = start + block.len();
+            written += block.len();
         }
-        Ok(())
+        Ok(written)
+    }
+
+    /// Bytes that are in memory, and not in a file.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.blocks.len() * BLOCK
+    }
+
+    /// Bytes that are in a file.
+    pub(crate) fn in_file(&self) -> usize {
+        self.stored_blocks * BLOCK
+    }
+
+    /// Writes what will not change any more, behind what is stored, up to a multiple of so many bytes. What was written can be
+    /// [taken for stored](Self::now_stored) then; it is told how many bytes that are with those before.
+    pub(crate) fn spill(&self, multiple: usize, to: &mut impl Save) -> io::Result<usize> {
+        let mut end = 0;
+        // Where texts that are longer than a block end.
+        let mut covered = 0;
+        let full = self.blocks.len().saturating_sub(1);
+        for (at, block) in self.blocks[..full].iter().enumerate() {
+            covered = covered.max(at + block.len().div_ceil(BLOCK));
+            let bytes = (self.stored_blocks + at + 1) * BLOCK;
+            if covered <= at + 1 && bytes.is_multiple_of(multiple) {
+                end = at + 1;
+            }
+        }
+        let mut written = self.save_blocks(&self.blocks[..end], self.in_file(), to)?;
+        fill(&mut written, (self.stored_blocks + end) * BLOCK, to)?;
+        Ok(written)
+    }
+
+    /// What was [spilled](Self::spill), with what was stored before, is here.
+    pub(crate) fn now_stored(&mut self, section: Section) {
+        let blocks = section.bytes().len() / BLOCK;
+        Arc::make_mut(&mut self.blocks).drain(..blocks - self.stored_blocks);
+        self.stored_blocks = blocks;
+        self.stored = Some(section);
     }
 
     /// How many more bytes are sure to find room, in texts of any number and length.
@@ -199,6 +246,17 @@ impl Texts {
     }
 }
 
+/// Writes zeros up to where something is to be.
+fn fill(written: &mut usize, up_to: usize, to: &mut impl Save) -> io::Result<()> {
+    static NOTHING: [u8; BLOCK] = [0; BLOCK];
+    while *written < up_to {
+        let gap = (up_to - *written).min(BLOCK);
+        to.put(&NOTHING[..gap])?;
+        *written += gap;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +283,41 @@ mod tests {
         for bits in (0..=u32::MAX).step_by(9973) {
             texts.get(Text::from_bits(bits));
         }
+    }
+
+    #[test]
+    fn texts_can_be_spilled_while_more_come() {
+        let mut texts = Texts::default();
+        let mut pushed = Vec::new();
+        let mut file = Vec::new();
+        for round in 0..40 {
+            for len in [
+                1,
+                BLOCK / 3,
+                BLOCK / 2,
+                5 * BLOCK / 2 * (round % 3),
+                7,
+                2 * BLOCK * (round % 2),
+            ] {
+                let bytes = vec![b'a' + (round % 20) as u8; len];
+                pushed.push((texts.push(&bytes), bytes));
+            }
+            let before = file.len();
+            let all = texts.spill(2 * BLOCK, &mut file).unwrap();
+            assert_eq!((all, all % (2 * BLOCK)), (file.len(), 0));
+            if all > before {
+                texts.now_stored(stored(|to| to.put(&file)));
+            }
+            for (text, bytes) in &pushed {
+                assert_eq!(texts.get(*text), bytes);
+            }
+        }
+        assert!(texts.in_file() > 40 * BLOCK && texts.in_memory() < 20 * BLOCK);
+        // What was not spilled goes behind it, which is what saving all gives.
+        texts.save_unstored(&mut file).unwrap();
+        let mut whole = Vec::new();
+        texts.save(&mut whole).unwrap();
+        assert!(whole == file);
     }
 
     #[test]

@@ -353,6 +353,59 @@ fn a_corpus_makes_a_snapshot_by_itself_when_enough_is_new() {
 }
 
 #[test]
+fn texts_that_are_written_while_a_large_log_is_read_are_the_same() {
+    let place = Place::new();
+    let config = maintner::reclog::WriterConfig::default().sync(maintner::reclog::Sync::Never);
+    let mut writer = maintner::reclog::Writer::open(place.log(), config).unwrap();
+    // Some are longer than the blocks that they are kept in.
+    let body = |number: i32| format!("{number} ").repeat(50_000 * (1 + number as usize % 7));
+    let issues = 1..=300;
+    for number in issues.clone() {
+        let issue = maintner::pb::GithubIssueMutation {
+            owner: "golang".into(),
+            repo: "go".into(),
+            number,
+            body: body(number),
+            ..Default::default()
+        };
+        let mutation = maintner::pb::Mutation {
+            github_issue: Some(issue),
+            ..Default::default()
+        };
+        let payload = prost::Message::encode_to_vec(&mutation);
+        writer.append_at(crate::support::day(0), [payload]).unwrap();
+    }
+    let check = |corpus: &Corpus| {
+        let view = corpus.view();
+        let repo = view.github().repo("golang", "go").unwrap();
+        assert!(view.stats().text_bytes > 160 << 20);
+        for number in issues.clone() {
+            assert!(
+                repo.issue(number).unwrap().body() == body(number),
+                "{number}"
+            );
+        }
+    };
+    // In the way of what is written.
+    let new = place.snapshot().with_extension("new");
+    fs::create_dir_all(&new).unwrap();
+    let corpus = begun(&place);
+    check(&corpus);
+    let error = corpus.snapshot_error();
+    assert!(
+        matches!(error, Some(SnapshotError::Write { .. })),
+        "{error:?}"
+    );
+    fs::remove_dir(&new).unwrap();
+
+    let corpus = begun(&place);
+    assert!(corpus.snapshot_error().is_none());
+    check(&corpus);
+    assert!(!new.exists());
+    check(&begun(&place));
+}
+
+#[test]
 fn without_a_file_or_a_log_there_is_no_snapshot() {
     let error = Corpus::new().save_snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::NotConfigured), "{error}");

@@ -20,7 +20,7 @@
 //! # Reading
 //!
 //! [`decode`] and [`Records`] read a slice, such as a file that the caller mapped. [`Reader`] reads any
-//! [`Read`](std::io::Read), a file in large positioned steps, and holds one block of it. No log is mapped by this crate: what a
+//! [`Read`](std::io::Read), a file in large positioned steps, and holds one block of it; with the feature `tokio`, `AsyncReader` reads any `AsyncRead`. No log is mapped by this crate: what a
 //! mapping shows changes when the file does, which no safe interface can allow.
 //!
 //! # Writing
@@ -35,6 +35,8 @@
 //!
 //! Source: `golang.org/x/build/maintner/reclog`.
 
+#[cfg(feature = "tokio")]
+mod async_reader;
 mod day;
 mod dir;
 mod error;
@@ -45,6 +47,8 @@ mod recover;
 mod repair;
 mod writer;
 
+#[cfg(feature = "tokio")]
+pub use crate::reclog::async_reader::AsyncReader;
 pub(crate) use crate::reclog::day::civil;
 pub use crate::reclog::dir::{Segment, segments};
 pub use crate::reclog::error::{AppendError, OpenError, ReadError};

@@ -1,7 +1,11 @@
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 
 use crate::reclog::{ReadError, Record, RecordError, decode, record};
+
+/// How much is read at a time, and the longest record that is read, if nothing else is said.
+const SIZE: usize = 1 << 20;
+pub(super) const MAX_RECORD: usize = 256 << 20;
 
 /// Reads the records of a stream.
 ///
@@ -13,9 +17,7 @@ use crate::reclog::{ReadError, Record, RecordError, decode, record};
 #[derive(Debug)]
 pub struct Reader<R> {
     blocks: Blocks<R>,
-    block: Block,
-    /// How many records of the block were given out.
-    next: usize,
+    here: Here,
 }
 
 impl<R: Read> Reader<R> {
@@ -23,18 +25,14 @@ impl<R: Read> Reader<R> {
     pub fn new(source: R, offset: u64) -> Self {
         Self {
             blocks: Blocks::new(source, offset),
-            block: Block {
-                offset,
-                ..Block::default()
-            },
-            next: 0,
+            here: Here::at(offset),
         }
     }
 
     /// How much is read at a time: 1 MiB by default, at least 1 KiB. To be set before the first record is read.
     #[must_use]
     pub fn block_size(mut self, bytes: usize) -> Self {
-        self.blocks.size = bytes.max(1 << 10);
+        self.blocks.cutter.set_block_size(bytes);
         self
     }
 
@@ -42,7 +40,7 @@ impl<R: Read> Reader<R> {
     /// when one has 16 MiB.
     #[must_use]
     pub fn max_record(mut self, bytes: usize) -> Self {
-        self.blocks.max_record = bytes.min(1 << 30);
+        self.blocks.cutter.set_max_record(bytes);
         self
     }
 
@@ -54,42 +52,71 @@ impl<R: Read> Reader<R> {
     ///
     /// When the source cannot be read, or there is no record where one should be.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        if self.next == self.block.payloads.len() && !self.next_block()? {
-            return Ok(None);
+        if self.here.is_used() {
+            let memory = self.here.leave();
+            match self.blocks.next(memory)? {
+                Some(block) => self.here.enter(block),
+                None => return Ok(None),
+            }
         }
-        let offset = self.offset();
-        let payload = self.block.payloads[self.next].clone();
-        self.next += 1;
-        Ok(Some(Record {
-            offset,
-            payload: &self.block.data[payload.start as usize..payload.end as usize],
-            end: self.offset(),
-        }))
+        Ok(self.here.next())
     }
 
     /// Where the next record begins.
     #[must_use]
     pub fn offset(&self) -> u64 {
+        self.here.offset()
+    }
+}
+
+/// A block whose records are given out.
+#[derive(Debug)]
+pub(super) struct Here {
+    block: Block,
+    /// How many records of it were given out.
+    next: usize,
+}
+
+impl Here {
+    pub(super) fn at(offset: u64) -> Self {
+        let block = Block {
+            offset,
+            ..Block::default()
+        };
+        Self { block, next: 0 }
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.next == self.block.payloads.len()
+    }
+
+    /// Gives the block's memory away, and stands behind it.
+    pub(super) fn leave(&mut self) -> Vec<u8> {
+        let behind = Self::at(self.offset());
+        std::mem::replace(self, behind).block.data
+    }
+
+    pub(super) fn enter(&mut self, block: Block) {
+        *self = Self { block, next: 0 };
+    }
+
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        let offset = self.offset();
+        let payload = self.block.payloads.get(self.next)?.clone();
+        self.next += 1;
+        Some(Record {
+            offset,
+            payload: &self.block.data[payload.start as usize..payload.end as usize],
+            end: self.offset(),
+        })
+    }
+
+    pub(super) fn offset(&self) -> u64 {
         let used = match self.next {
             0 => 0,
             next => self.block.payloads[next - 1].end,
         };
         self.block.offset + u64::from(used)
-    }
-
-    fn next_block(&mut self) -> Result<bool, ReadError> {
-        let data = std::mem::take(&mut self.block.data);
-        self.block = Block {
-            offset: self.blocks.offset,
-            ..Block::default()
-        };
-        self.next = 0;
-        let next = self.blocks.next(data)?;
-        let any = next.is_some();
-        if let Some(block) = next {
-            self.block = block;
-        }
-        Ok(any)
     }
 }
 
@@ -107,98 +134,136 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) struct Blocks<R> {
     source: R,
-    /// Where `rest` begins in the file.
+    cutter: Cutter,
+}
+
+impl<R: Read> Blocks<R> {
+    pub(crate) fn new(source: R, offset: u64) -> Self {
+        let cutter = Cutter::new(offset);
+        Self { source, cutter }
+    }
+
+    /// The next block, in the memory of `memory`, or `None` at a clean end. What is good before an error comes first.
+    pub(crate) fn next(&mut self, memory: Vec<u8>) -> Result<Option<Block>, ReadError> {
+        let cutter = &mut self.cutter;
+        cutter.begin(memory)?;
+        loop {
+            let missing = cutter.missing();
+            let source = (&mut self.source).take(missing as u64);
+            let read = { source }.read_to_end(&mut cutter.data);
+            let read = read.map_err(|source| cutter.failed_to_read(source))?;
+            match cutter.cut(read < missing)? {
+                Cut::Block(block) => return Ok(Some(block)),
+                Cut::End => return Ok(None),
+                Cut::More => {}
+            }
+        }
+    }
+}
+
+/// Cuts bytes into blocks of whole records. Somebody else reads them, into `data`.
+#[derive(Debug)]
+pub(super) struct Cutter {
+    /// Where `data` begins in the file.
     offset: u64,
-    /// What was read of the record behind the last block.
-    rest: Vec<u8>,
+    /// What was read and is in no block yet.
+    pub(super) data: Vec<u8>,
+    /// How many bytes it is to have before it is looked at.
+    want: usize,
     /// Behind the whole records of the last block came this, which the next call must say.
     failed: Option<RecordError>,
     size: usize,
     max_record: usize,
 }
 
-impl<R: Read> Blocks<R> {
-    pub(crate) const SIZE: usize = 1 << 20;
-    pub(crate) const MAX_RECORD: usize = 256 << 20;
+/// What came of looking.
+pub(super) enum Cut {
+    Block(Block),
+    /// The source has no more, and nothing is left over.
+    End,
+    /// It takes more bytes.
+    More,
+}
 
-    pub(crate) fn new(source: R, offset: u64) -> Self {
+impl Cutter {
+    pub(super) fn new(offset: u64) -> Self {
         Self {
-            source,
             offset,
-            rest: Vec::new(),
+            data: Vec::new(),
+            want: SIZE,
             failed: None,
-            size: Self::SIZE,
-            max_record: Self::MAX_RECORD,
+            size: SIZE,
+            max_record: MAX_RECORD,
         }
     }
 
-    /// The next block, in the memory of `data`, or `None` at a clean end. What is good before an error comes first.
-    pub(crate) fn next(&mut self, mut data: Vec<u8>) -> Result<Option<Block>, ReadError> {
+    pub(super) fn set_block_size(&mut self, bytes: usize) {
+        self.size = bytes.max(1 << 10);
+        self.want = self.size;
+    }
+
+    pub(super) fn set_max_record(&mut self, bytes: usize) {
+        self.max_record = bytes.min(1 << 30);
+    }
+
+    /// Goes on with what is left over, in this memory.
+    pub(super) fn begin(&mut self, mut memory: Vec<u8>) -> Result<(), ReadError> {
         if let Some(error) = &self.failed {
             return Err(error.clone().into());
         }
-        data.clear();
-        data.append(&mut self.rest);
-        let mut want = self.size;
-        loop {
-            let missing = want.saturating_sub(data.len());
-            let read = (&mut self.source)
-                .take(missing as u64)
-                .read_to_end(&mut data);
-            let at_end = match read {
-                Ok(read) => read < missing,
-                Err(source) => {
-                    let offset = self.offset + data.len() as u64;
-                    self.rest = data;
-                    return Err(ReadError::Io { offset, source });
-                }
-            };
-            let mut payloads = Vec::new();
-            let (len, stopped_by) = scan(&data, self.offset, &mut payloads);
-            let too_long = match &stopped_by {
-                Some(RecordError::Truncated { offset, want, .. })
-                    if *want > self.max_record as u64 =>
-                {
-                    Some((*offset, *want))
-                }
-                _ => None,
-            };
-            if len > 0 {
-                self.rest.extend_from_slice(&data[len..]);
-                data.truncate(len);
-                let offset = self.offset;
-                self.offset += len as u64;
-                if let Some(error) = stopped_by
-                    && !error.is_incomplete()
-                {
-                    self.failed = Some(error);
-                }
-                return Ok(Some(Block {
-                    offset,
-                    data,
-                    payloads,
-                }));
+        memory.clear();
+        memory.append(&mut self.data);
+        self.data = memory;
+        self.want = self.size;
+        Ok(())
+    }
+
+    /// How many bytes are to be read.
+    pub(super) fn missing(&self) -> usize {
+        self.want.saturating_sub(self.data.len())
+    }
+
+    pub(super) fn failed_to_read(&self, source: io::Error) -> ReadError {
+        let offset = self.offset + self.data.len() as u64;
+        ReadError::Io { offset, source }
+    }
+
+    /// Looks at what was read: all that was missing, or at the source's end what there was.
+    pub(super) fn cut(&mut self, at_end: bool) -> Result<Cut, ReadError> {
+        let mut payloads = Vec::new();
+        let (len, stopped_by) = scan(&self.data, self.offset, &mut payloads);
+        if len > 0 {
+            let rest = self.data[len..].to_vec();
+            let mut data = std::mem::replace(&mut self.data, rest);
+            data.truncate(len);
+            let offset = self.offset;
+            self.offset += len as u64;
+            self.failed = stopped_by.filter(|error| !error.is_incomplete());
+            return Ok(Cut::Block(Block {
+                offset,
+                data,
+                payloads,
+            }));
+        }
+        match stopped_by {
+            None => Ok(Cut::End),
+            Some(RecordError::Truncated { offset, want, .. }) if want > self.max_record as u64 => {
+                let (len, max) = (want, self.max_record);
+                Err(ReadError::TooLong { offset, len, max })
             }
-            if let Some((offset, len)) = too_long {
-                let max = self.max_record;
-                self.rest = data;
-                return Err(ReadError::TooLong { offset, len, max });
+            Some(error) if !error.is_incomplete() => {
+                self.failed = Some(error.clone());
+                Err(error.into())
             }
-            match stopped_by {
-                None => return Ok(None),
-                Some(error) if !error.is_incomplete() || at_end => {
-                    if error.is_incomplete() {
-                        self.rest = data;
-                    } else {
-                        self.failed = Some(error.clone());
-                    }
-                    return Err(error.into());
-                }
-                // The record is longer than a block.
-                Some(RecordError::Truncated { want: payload, .. }) => {
-                    want = payload as usize + record::MAX_HEADER_LEN;
-                }
-                Some(_) => want = data.len() + self.size,
+            Some(error) if at_end => Err(error.into()),
+            // The record is longer than a block.
+            Some(RecordError::Truncated { want: payload, .. }) => {
+                self.want = payload as usize + record::MAX_HEADER_LEN;
+                Ok(Cut::More)
+            }
+            Some(_) => {
+                self.want = self.data.len() + self.size;
+                Ok(Cut::More)
             }
         }
     }

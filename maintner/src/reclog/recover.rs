@@ -2,7 +2,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::reclog::reader::Blocks;
+use crate::reclog::reader::MAX_RECORD;
 use crate::reclog::record::decode_header;
 use crate::reclog::{OpenError, ReadError, Reader, RecordError};
 
@@ -57,7 +57,7 @@ pub(super) fn check(path: &Path) -> Result<(u64, Option<Tear>), OpenError> {
         error: error.clone(),
     };
     // A longer one cannot be a single record that was torn.
-    if len - offset > Blocks::<File>::MAX_RECORD as u64 {
+    if len - offset > MAX_RECORD as u64 {
         return Err(damaged);
     }
     let mut bytes = Vec::new();

@@ -55,6 +55,57 @@ fn by_stream(log: &[u8], offset: u64, piece: usize) -> Outcome {
     }
 }
 
+/// The asynchronous reader, whose calls are dropped whenever the source has nothing at once.
+#[cfg(feature = "tokio")]
+fn by_async_stream(log: &[u8], offset: u64, piece: usize) -> Outcome {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use maintner::reclog::AsyncReader;
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    struct Slow<'a>(Pieces<'a>);
+
+    impl AsyncRead for Slow<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.read(buf.initialize_unfilled()) {
+                Ok(read) => {
+                    buf.advance(read);
+                    Poll::Ready(Ok(()))
+                }
+                Err(_) => Poll::Pending,
+            }
+        }
+    }
+
+    let source = Slow(Pieces {
+        log,
+        piece,
+        failing: false,
+    });
+    let mut reader = AsyncReader::new(source, offset).block_size(0);
+    let mut seen = Vec::new();
+    loop {
+        let mut next = Box::pin(reader.next_record());
+        match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => {} // dropped, and called again
+            Poll::Ready(Ok(Some(record))) => seen.push((record.offset, record.payload.to_vec())),
+            Poll::Ready(Ok(None)) => return (seen, None),
+            Poll::Ready(Err(error)) => return (seen, Some(error.to_string())),
+        }
+    }
+}
+
+/// Without the feature there is none.
+#[cfg(not(feature = "tokio"))]
+fn by_async_stream(log: &[u8], offset: u64, piece: usize) -> Outcome {
+    by_stream(log, offset, piece)
+}
+
 proptest! {
     #[test]
     fn what_was_encoded_is_read_in_whatever_pieces_it_comes(
@@ -69,6 +120,7 @@ proptest! {
         let (seen, error) = by_slice(&log, offset);
         prop_assert_eq!(&error, &None);
         prop_assert_eq!(seen.iter().map(|(_, payload)| payload).collect::<Vec<_>>(), payloads.iter().collect::<Vec<_>>());
+        prop_assert_eq!(by_async_stream(&log, offset, piece), (seen.clone(), None));
         prop_assert_eq!(by_stream(&log, offset, piece), (seen, None));
     }
 
@@ -89,6 +141,7 @@ proptest! {
         }
         log.truncate(cut.index(log.len() + 1));
         prop_assert_eq!(by_slice(&log, 0), by_stream(&log, 0, piece));
+        prop_assert_eq!(by_slice(&log, 0), by_async_stream(&log, 0, piece));
     }
 
     #[test]
@@ -120,6 +173,23 @@ fn a_length_that_is_a_lie_allocates_nothing() {
     let log = b"REC@0+4000000=short"; // 64 MiB, which is allowed
     let mut reader = Reader::new(log.as_slice(), 0);
     assert!(reader.next_record().unwrap_err().is_incomplete());
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_record_is_given_as_soon_as_it_is_whole() {
+    use maintner::reclog::AsyncReader;
+    use tokio::io::AsyncWriteExt as _;
+
+    let (mut to, from) = tokio::io::duplex(64);
+    let mut reader = AsyncReader::new(from, 0);
+    to.write_all(b"REC@0+3=oneREC@b+3").await.unwrap();
+    assert_eq!(reader.next_record().await.unwrap().unwrap().payload, b"one");
+    to.write_all(b"=two").await.unwrap();
+    assert_eq!(reader.next_record().await.unwrap().unwrap().payload, b"two");
+    to.write_all(b"REC@").await.unwrap();
+    drop(to);
+    assert!(reader.next_record().await.unwrap_err().is_incomplete());
 }
 
 #[test]

@@ -27,7 +27,7 @@
 //! 4. the commits, a row each;
 //! 5. and 6. the same for the hashes of the commits, with the row's number;
 //! 7. addresses of the texts of time zones that are not a sign and four digits;
-//! 8. issues and changes, in pages of 128 numbers, encoded;
+//! 8. issues and changes, in pages of 128 numbers, encoded: a bit for each number, and those that are there;
 //! 9. the rest, encoded: how far each segment of the log was read with a fingerprint of it, repositories, projects, users and so on.
 //!
 //! What is encoded is varints, field by field, as `Code` and the structs in `state/stored.rs` say. Any change of those, or of a row, takes a new

@@ -277,9 +277,11 @@ impl Core {
             {
                 let message = self.texts.get(row.message);
                 let footer = notedb::footer(message);
-                let has = |line: &[u8]| memchr::memmem::find(message, line).is_some();
-                private |= has(b"\nPrivate: true\n");
-                label_changes += u64::from(has(b"\nLabel: "));
+                let has = |may_have, line: &[u8]| {
+                    row.traits.has(may_have) && memchr::memmem::find(message, line).is_some()
+                };
+                private |= has(Traits::PRIVATE, b"\nPrivate: true\n");
+                label_changes += u64::from(has(Traits::LABEL, b"\nLabel: "));
                 // The comment before the footer may have such lines, in whatever words.
                 status = line::value(footer, b"Status:")
                     .and_then(ClStatus::parse)

@@ -11,18 +11,19 @@ const CHUNK: usize = 256;
 /// A list that is appended to, and changed in place. Its beginning may lie in a snapshot.
 #[derive(Debug)]
 pub(crate) struct List<T> {
-    /// Those that are not here are stored.
-    chunks: Arc<Vec<Option<Arc<Vec<T>>>>>,
+    /// Full ones. Those that are not here are stored.
+    chunks: Arc<Vec<Option<Arc<[T]>>>>,
+    /// The items behind them, fewer than a chunk has.
+    rest: Arc<Vec<T>>,
     stored: Option<Section>,
-    len: usize,
 }
 
 impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
         Self {
             chunks: Arc::clone(&self.chunks),
+            rest: Arc::clone(&self.rest),
             stored: self.stored.clone(),
-            len: self.len,
         }
     }
 }
@@ -31,8 +32,8 @@ impl<T> Default for List<T> {
     fn default() -> Self {
         Self {
             chunks: Arc::default(),
+            rest: Arc::default(),
             stored: None,
-            len: 0,
         }
     }
 }
@@ -41,15 +42,11 @@ impl<T: Row> List<T> {
     /// What was [saved](Self::save); `None` if it was not.
     pub(crate) fn stored(section: Section) -> Option<Self> {
         let len = section.len_of::<T>()?;
-        let mut chunks = vec![None; len / CHUNK];
         let rest = section.rows::<T>(len / CHUNK * CHUNK..len)?;
-        if !rest.is_empty() {
-            chunks.push(Some(Arc::new(rest.to_vec())));
-        }
         Some(Self {
-            chunks: Arc::new(chunks),
+            chunks: Arc::new(vec![None; len / CHUNK]),
+            rest: Arc::new(rest.to_vec()),
             stored: Some(section),
-            len,
         })
     }
 
@@ -61,46 +58,49 @@ impl<T: Row> List<T> {
             };
             to.put(rows.as_bytes())?;
         }
-        Ok(())
+        to.put(self.rest.as_bytes())
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.chunks.len() * CHUNK + self.rest.len()
     }
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        match self.chunks.get(index / CHUNK)? {
-            Some(chunk) => chunk.get(index % CHUNK),
-            None => self.stored.as_ref()?.row(index),
+        match self.chunks.get(index / CHUNK) {
+            Some(Some(chunk)) => chunk.get(index % CHUNK),
+            Some(None) => self.stored.as_ref()?.row(index),
+            None => self.rest.get(index - self.chunks.len() * CHUNK),
         }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         let at = index / CHUNK;
-        if self.chunks.get(at)?.is_none() {
-            let copy = self.stored_chunk(at).to_vec();
-            Arc::make_mut(&mut self.chunks)[at] = Some(Arc::new(copy));
+        if at >= self.chunks.len() {
+            let behind = index - self.chunks.len() * CHUNK;
+            return Arc::make_mut(&mut self.rest).get_mut(behind);
+        }
+        if self.chunks[at].is_none() {
+            let copy = self.stored_chunk(at).into();
+            Arc::make_mut(&mut self.chunks)[at] = Some(copy);
         }
         let chunk = Arc::make_mut(&mut self.chunks)[at].as_mut()?;
         Arc::make_mut(chunk).get_mut(index % CHUNK)
     }
 
     pub(crate) fn push(&mut self, item: T) {
-        let chunks = Arc::make_mut(&mut self.chunks);
-        if self.len.is_multiple_of(CHUNK) {
-            chunks.push(Some(Arc::default()));
+        let rest = Arc::make_mut(&mut self.rest);
+        if rest.len() == rest.capacity() && !rest.is_empty() {
+            rest.reserve_exact(CHUNK - rest.len());
         }
-        let last = chunks.last_mut().and_then(Option::as_mut);
-        let last =
-            last.expect("was pushed when there was no room, and is not stored unless it is full");
-        let last = Arc::make_mut(last);
-        if last.len() == last.capacity() && !last.is_empty() {
-            last.reserve_exact(CHUNK - last.len());
+        rest.push(item);
+        if rest.len() == CHUNK {
+            let full = Arc::from(&rest[..]);
+            rest.clear();
+            Arc::make_mut(&mut self.chunks).push(Some(full));
         }
-        last.push(item);
-        self.len += 1;
     }
 
     fn stored_chunk(&self, at: usize) -> &[T] {

@@ -3,20 +3,87 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::store::{Code, Map, Save, Section, code_struct};
+use crate::store::{Code, Map, Save, Section, Source, code_struct};
 
 /// Numbers of a page, which is copied at once.
 const PAGE_BITS: u32 = 7;
+/// Pages of a group.
+const GROUP_BITS: u32 = 7;
 
 /// Things by number, in ascending order: issues, CLs.
 #[derive(Debug, Clone)]
 pub(crate) struct Paged<T> {
-    pages: BTreeMap<i32, Slot<T>>,
+    /// By the highest bits of the numbers: a few.
+    groups: BTreeMap<i32, Arc<Group<T>>>,
     len: usize,
 }
 
-/// Sorted by number.
-type Page<T> = Vec<(i32, Arc<T>)>;
+/// Pages by the middle bits.
+type Group<T> = [Option<Slot<T>>; 1 << GROUP_BITS];
+
+/// Things by the lowest bits.
+#[derive(Debug)]
+struct Page<T> {
+    /// A bit for each number that is there.
+    present: u128,
+    items: Vec<Arc<T>>,
+}
+
+impl<T> Clone for Page<T> {
+    fn clone(&self) -> Self {
+        Self {
+            present: self.present,
+            items: self.items.clone(),
+        }
+    }
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            present: 0,
+            items: Vec::new(),
+        }
+    }
+}
+
+impl<T> Page<T> {
+    /// Where the item of this number is, or would be.
+    #[inline]
+    fn find(&self, number: i32) -> Result<usize, usize> {
+        let bit = number & ((1 << PAGE_BITS) - 1);
+        let below = self.present & ((1 << bit) - 1);
+        let at = below.count_ones() as usize;
+        match self.present >> bit & 1 {
+            1 => Ok(at),
+            _ => Err(at),
+        }
+    }
+
+    fn insert(&mut self, number: i32, item: Arc<T>) -> usize {
+        let (Ok(at) | Err(at)) = self.find(number);
+        self.present |= 1 << (number & ((1 << PAGE_BITS) - 1));
+        self.items.insert(at, item);
+        at
+    }
+}
+
+impl<T: Code> Code for Page<T> {
+    fn put(&self, to: &mut Vec<u8>) {
+        ((self.present >> 64) as u64).put(to);
+        (self.present as u64).put(to);
+        self.items.put(to);
+    }
+
+    fn pull(from: &mut Source<'_>) -> Option<Self> {
+        let (high, low) = (u64::pull(from)?, u64::pull(from)?);
+        let page = Self {
+            present: u128::from(high) << 64 | u128::from(low),
+            items: Vec::pull(from)?,
+        };
+        (page.present.count_ones() as usize == page.items.len()).then_some(page)
+    }
+}
 
 #[derive(Debug)]
 enum Slot<T> {
@@ -71,7 +138,7 @@ impl<T: Code> Slot<T> {
 /// Where a snapshot has a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageRef {
-    /// Of its first number.
+    /// The highest bits of its numbers.
     key: i32,
     /// Within the pages of the snapshot.
     start: usize,
@@ -83,7 +150,7 @@ code_struct!(PageRef { key, start, len });
 impl<T> Default for Paged<T> {
     fn default() -> Self {
         Self {
-            pages: BTreeMap::new(),
+            groups: BTreeMap::new(),
             len: 0,
         }
     }
@@ -97,23 +164,26 @@ impl<T: Code + Clone> Paged<T> {
         pages: &[PageRef],
         len: usize,
     ) -> Option<Self> {
-        let slot = |page: &PageRef| {
+        let mut paged = Self {
+            groups: BTreeMap::new(),
+            len,
+        };
+        for page in pages {
             let start = within.start.checked_add(page.start)?;
             let end = start.checked_add(page.len)?;
             let encoded = map.section(start..end).filter(|_| end <= within.end)?;
             let decoded = OnceLock::new();
-            let page_of_map = Arc::new(StoredPage { encoded, decoded });
-            Some((page.key, Slot::Stored(page_of_map)))
-        };
-        let pages = pages.iter().map(slot).collect::<Option<_>>()?;
-        Some(Self { pages, len })
+            let stored = Arc::new(StoredPage { encoded, decoded });
+            *paged.slot_mut(page.key.checked_mul(1 << PAGE_BITS)?) = Some(Slot::Stored(stored));
+        }
+        Some(paged)
     }
 
     /// Writes the pages behind `written` bytes of others, and tells where each is.
     pub(crate) fn save(&self, to: &mut impl Save, written: &mut usize) -> io::Result<Vec<PageRef>> {
-        let mut pages = Vec::with_capacity(self.pages.len());
+        let mut pages = Vec::new();
         let mut encoded = Vec::new();
-        for (&key, slot) in &self.pages {
+        for (key, slot) in self.slots() {
             let bytes = match slot {
                 Slot::Stored(page) => page.encoded.bytes(),
                 Slot::Here(page) => {
@@ -136,15 +206,16 @@ impl<T: Code + Clone> Paged<T> {
 
     #[inline]
     pub(crate) fn get(&self, number: i32) -> Option<&T> {
-        let page = self.pages.get(&(number >> PAGE_BITS))?.page();
-        let at = page.binary_search_by_key(&number, |item| item.0).ok()?;
-        Some(&page[at].1)
+        let group = self.groups.get(&(number >> (PAGE_BITS + GROUP_BITS)))?;
+        let page = group[page_of(number)].as_ref()?.page();
+        page.items.get(page.find(number).ok()?).map(|item| &**item)
     }
 
     pub(crate) fn get_mut(&mut self, number: i32) -> Option<&mut T> {
-        let page = self.pages.get_mut(&(number >> PAGE_BITS))?.page_mut();
-        let at = page.binary_search_by_key(&number, |item| item.0).ok()?;
-        Some(Arc::make_mut(&mut page[at].1))
+        let group = self.groups.get_mut(&(number >> (PAGE_BITS + GROUP_BITS)))?;
+        let page = Arc::make_mut(group)[page_of(number)].as_mut()?.page_mut();
+        let at = page.find(number).ok()?;
+        page.items.get_mut(at).map(Arc::make_mut)
     }
 
     /// The one of this number, made if there is none. Tells whether it was made.
@@ -153,26 +224,46 @@ impl<T: Code + Clone> Paged<T> {
         number: i32,
         make: impl FnOnce() -> T,
     ) -> (&mut T, bool) {
-        let slot = self.pages.entry(number >> PAGE_BITS);
-        let page = slot
-            .or_insert_with(|| Slot::Here(Arc::default()))
-            .page_mut();
-        let (at, is_new) = match page.binary_search_by_key(&number, |item| item.0) {
-            Ok(at) => (at, false),
-            Err(at) => {
-                page.insert(at, (number, Arc::new(make())));
-                self.len += 1;
-                (at, true)
-            }
+        let is_new = self.get(number).is_none();
+        self.len += usize::from(is_new);
+        let slot = self.slot_mut(number);
+        let slot = slot.get_or_insert_with(|| Slot::Here(Arc::default()));
+        let page = slot.page_mut();
+        let at = match page.find(number) {
+            Ok(at) => at,
+            Err(_) => page.insert(number, Arc::new(make())),
         };
-        (Arc::make_mut(&mut page[at].1), is_new)
+        (Arc::make_mut(&mut page.items[at]), is_new)
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.pages
+        let slots = self
+            .groups
             .values()
-            .flat_map(|slot| slot.page().iter().map(|item| &*item.1))
+            .flat_map(|group| group.iter().flatten());
+        slots.flat_map(|slot| slot.page().items.iter().map(|item| &**item))
     }
+
+    /// The pages, each with the highest bits of its numbers.
+    fn slots(&self) -> impl Iterator<Item = (i32, &Slot<T>)> {
+        self.groups.iter().flat_map(|(group, slots)| {
+            let keys = (group << GROUP_BITS)..;
+            let slots = keys.zip(slots.iter());
+            slots.filter_map(|(key, slot)| Some((key, slot.as_ref()?)))
+        })
+    }
+
+    fn slot_mut(&mut self, number: i32) -> &mut Option<Slot<T>> {
+        let group = self.groups.entry(number >> (PAGE_BITS + GROUP_BITS));
+        let group = group.or_insert_with(|| Arc::new([const { None }; 1 << GROUP_BITS]));
+        &mut Arc::make_mut(group)[page_of(number)]
+    }
+}
+
+/// Which page of its group a number is in.
+#[inline]
+fn page_of(number: i32) -> usize {
+    (number >> PAGE_BITS & ((1 << GROUP_BITS) - 1)) as usize
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Lists, filters and formats.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use maintner::pb;
@@ -466,13 +466,19 @@ fn watching_says_that_a_record_stays_unfinished_and_goes_on_when_it_is_whole() {
     for _ in 0..2 {
         rows.next().unwrap().unwrap();
     }
-    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    // Appended, so that nobody sees less than there was.
+    let append = |bytes: &[u8]| {
+        let mut file = OpenOptions::new().append(true).open(&segment).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    let (most, last) = whole.split_at(whole.len() - 1);
+    append(&most[at as usize..]);
     let complaint = said.next().unwrap().unwrap();
     assert!(
         complaint.contains(&format!("byte {at}")) && complaint.contains("waiting for the rest"),
         "{complaint}"
     );
-    fs::write(&segment, &whole).unwrap();
+    append(last);
     assert_eq!(rows.next().unwrap().unwrap(), r#"{"title":"late"}"#);
     child.kill().unwrap();
     child.wait().unwrap();

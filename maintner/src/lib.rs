@@ -103,7 +103,7 @@ pub mod reclog;
 mod segment_name;
 #[cfg(feature = "serve")]
 pub mod serve;
-mod snapshot;
+pub mod snapshot;
 mod state;
 mod store;
 #[cfg(any(feature = "net", feature = "serve"))]

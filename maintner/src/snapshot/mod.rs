@@ -1,5 +1,25 @@
 //! The corpus in a file: a start maps it, and reads of the log only what came since.
 //!
+//! ```
+//! use maintner::{Config, Corpus};
+//!
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/disk/12-gerrit-cl-life");
+//! # let cache = tempfile::tempdir()?;
+//! # let file = cache.path().join("snapshot");
+//! let mut corpus = Corpus::at(dir, Config::default().snapshot(&file));
+//! corpus.update()?; // reads the log
+//! corpus.save_snapshot()?; // which is done without being asked for when there is enough
+//!
+//! let mut next = Corpus::at(dir, Config::default().snapshot(&file));
+//! next.update()?; // maps the snapshot
+//! assert_eq!(next.snapshot_bytes(), corpus.view().stats().log_bytes);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Config::snapshot`](crate::Config::snapshot) says when one is used and made. It is used if it is whole, by its checksums, and if the log is the
+//! one that it was made from: each segment as long as it was, or longer if it is the last, with the same checksum of eight pieces of
+//! it. A log that was changed elsewhere by hand, at the same length, is not noticed: remove its snapshot then.
+//!
 //! # Layout, version 1
 //!
 //! Everything is as the machine that wrote it has it in memory; another kind of machine takes it for foreign.

@@ -60,7 +60,8 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
-        self.signal("-INT")?;
+        // Not an interrupt, which a program that was started in the background may have been told to ignore.
+        self.signal("-TERM")?;
         let end = Instant::now() + END;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > end {

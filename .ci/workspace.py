@@ -3,7 +3,8 @@
 
     workspace.py target-dir            the directory that cargo builds into
     workspace.py published             the published packages, one a line
-    workspace.py features PACKAGE      the features of a package but `default`, one a line
+    workspace.py features PACKAGE      the features of a package that users choose from, one a line
+    workspace.py not-whole             the published packages of which the workspace as a whole does not build every feature, one a line
     workspace.py oldest-rust           checks that every package's dependencies can be built by the Rust it names
 """
 
@@ -32,7 +33,16 @@ def published():
 
 def features(name):
     (package,) = [p for p in published() if p["name"] == name]
-    return sorted(f for f in package["features"] if f != "default")
+    # Those that begin with "_" are parts of others.
+    return sorted(f for f in package["features"] if f != "default" and not f.startswith("_"))
+
+
+def not_whole():
+    graph = metadata("--locked")
+    built = {n["id"]: set(n["features"]) for n in graph["resolve"]["nodes"]}
+    ids = set(graph["workspace_members"])
+    members = [p for p in graph["packages"] if p["id"] in ids and p["publish"] is None]
+    return [p["name"] for p in members if set(p["features"]) - built[p["id"]] - {"default"}]
 
 
 def version(text):
@@ -78,6 +88,8 @@ def main():
             print(metadata("--no-deps")["target_directory"])
         case ["published"]:
             print("\n".join(p["name"] for p in published()))
+        case ["not-whole"]:
+            print("\n".join(not_whole()))
         case ["features", name]:
             print("\n".join(features(name)))
         case ["oldest-rust"]:

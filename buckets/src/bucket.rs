@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _};
+use object_store::{
+    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 use tokio_util::io::StreamReader;
@@ -16,7 +18,7 @@ use tokio_util::io::StreamReader;
 #[cfg(any(feature = "s3", feature = "gcs"))]
 use crate::client::Connector;
 use crate::error::told;
-use crate::{BucketError, Listed, Object, OpenBucketError};
+use crate::{BucketError, Listed, Object, OpenBucketError, Version};
 
 /// Bytes that are sent at once, and so what a `put` has in memory: S3 takes 10,000 parts, which are 78 GiB then.
 const PART: usize = 8 << 20;
@@ -187,6 +189,56 @@ impl Bucket {
         Ok(Object::new(total, at..at, tokio::io::empty()))
     }
 
+    /// All of a small object, and which version that is; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError`], [`TooLarge`](BucketError::TooLarge) when it has more than `limit` bytes.
+    pub async fn look(
+        &self,
+        name: &str,
+        limit: u64,
+    ) -> Result<Option<(Bytes, Version)>, BucketError> {
+        let failed = |error| failed(name, &error);
+        let got = match self.store.get(&self.path(name)?).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            got => got.map_err(failed)?,
+        };
+        check(name, got.meta.size, limit)?;
+        let version = Version::new(got.meta.e_tag.clone(), got.meta.version.clone());
+        let content = got.bytes().await.map_err(failed)?;
+        Ok(Some((content, version)))
+    }
+
+    /// Stores a small object if that of its name is still the one `before`, or if there is none: of several who try that at the same time
+    /// one succeeds.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped stores nothing or everything.
+    ///
+    /// # Errors
+    ///
+    /// [`BucketError::Changed`] when it is another one. It is also what an answer that was lost looks like, as the request is repeated then:
+    /// [look](Self::look) whether it is your own.
+    pub async fn swap(
+        &self,
+        name: &str,
+        content: Bytes,
+        before: Option<&Version>,
+    ) -> Result<Version, BucketError> {
+        let path = self.path(name)?;
+        let mode = before.map_or(PutMode::Create, |version| {
+            PutMode::Update(version.0.clone())
+        });
+        let put = self
+            .store
+            .put_opts(&path, content.into(), mode.into())
+            .await;
+        let put = put.map_err(|error| failed(name, &error))?;
+        Ok(Version::new(put.e_tag, put.version))
+    }
+
     /// Removes an object, if it is there.
     ///
     /// # Errors
@@ -342,6 +394,9 @@ fn failed(name: &str, error: &object_store::Error) -> BucketError {
     let name = name.to_owned();
     match error {
         object_store::Error::NotFound { .. } => BucketError::NotFound { name },
+        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+            BucketError::Changed { name }
+        }
         error => BucketError::Failed {
             name,
             source: told(error),
@@ -402,6 +457,27 @@ mod tests {
             let error = bucket.get("a//b", 0..1).await.unwrap_err();
             assert!(matches!(error, BucketError::Name { .. }), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_object_is_swapped_by_who_saw_it_last() {
+        let bucket = in_memory("log");
+        let (one, two) = (Bytes::from_static(b"one"), Bytes::from_static(b"two"));
+        assert!(bucket.look("leader", 9).await.unwrap().is_none());
+        let first = bucket.swap("leader", one.clone(), None).await.unwrap();
+        let late = bucket.swap("leader", two.clone(), None).await.unwrap_err();
+        assert!(matches!(late, BucketError::Changed { .. }), "{late}");
+        let (content, seen) = bucket.look("leader", 9).await.unwrap().unwrap();
+        assert_eq!((content, &seen), (one.clone(), &first));
+        let second = bucket.swap("leader", two, Some(&seen)).await.unwrap();
+        let late = bucket.swap("leader", one, Some(&first)).await.unwrap_err();
+        assert!(matches!(late, BucketError::Changed { .. }), "{late}");
+        assert_ne!(first, second);
+        let large = bucket.look("leader", 2).await.unwrap_err();
+        assert!(
+            matches!(large, BucketError::TooLarge { limit: 2, .. }),
+            "{large}"
+        );
     }
 
     #[tokio::test]

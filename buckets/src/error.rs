@@ -40,6 +40,9 @@ pub enum BucketError {
     /// There are more objects than were to be listed.
     #[error("the bucket has more than {limit} objects")]
     TooMany { limit: usize },
+    /// Somebody else stored it meanwhile.
+    #[error("somebody else stored {name} meanwhile")]
+    Changed { name: String },
     /// The bucket failed.
     #[error("the bucket failed at {name}")]
     Failed { name: String, source: Source },

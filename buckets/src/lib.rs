@@ -38,7 +38,7 @@ mod object;
 
 pub use crate::bucket::Bucket;
 pub use crate::error::{BucketError, OpenBucketError};
-pub use crate::object::{Listed, Object};
+pub use crate::object::{Listed, Object, Version};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use object_store::UpdateVersion;
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// An object as a list has it.
@@ -17,6 +18,16 @@ pub struct Listed {
     pub size: u64,
     /// When it was stored.
     pub modified: SystemTime,
+}
+
+/// Which one of the objects that had a name, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(pub(crate) UpdateVersion);
+
+impl Version {
+    pub(crate) fn new(e_tag: Option<String>, version: Option<String>) -> Self {
+        Self(UpdateVersion { e_tag, version })
+    }
 }
 
 /// A part of an object, as a stream of bytes.

@@ -3,18 +3,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use revdial::serve_tls::{Acceptor, TolerantIo};
 use revdial::{AcceptError, Accepted, Arrival, FrontDoor, Registered, Rewind};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -27,12 +25,7 @@ use crate::web::site::Site;
 
 /// How long a connection may take to send its first byte.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(10);
-/// How long it may take to send a request's head, and how long it may be idle before one.
-const HEAD_LIMIT: Duration = Duration::from_secs(20);
-const MAX_HEADERS: usize = 64;
 const MAX_HEAD: usize = 32 << 10;
-/// How long the other side may take nothing of an answer.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long requests may take to end once the server is to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// The first byte of TLS: a handshake record.
@@ -222,22 +215,12 @@ async fn speak_http(io: Rewind<Io>, router: Router, stop: CancellationToken) {
         request.extensions_mut().insert(peer);
         router.clone().call(request)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(WriteLimit { io, waiting: None }), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection failed: {error}");
+    let server = http_serving::Server::default()
+        .max_head_bytes(MAX_HEAD)
+        .stop_limit(STOP_LIMIT);
+    if let Err(error) = server.serve_connection(io, service, &stop).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::debug!(error, "a connection ended");
     }
 }
 
@@ -281,71 +264,6 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Fails when the other side takes nothing for [`WRITE_LIMIT`]: an answer that nobody reads must not stay for ever.
-struct WriteLimit<IO> {
-    io: IO,
-    /// Since a write has been waiting.
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl<IO: Unpin> WriteLimit<IO> {
-    fn limited<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        attempt: impl FnOnce(Pin<&mut IO>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if let Poll::Ready(done) = attempt(Pin::new(&mut self.io), cx) {
-            self.waiting = None;
-            return Poll::Ready(done);
-        }
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(sleep(WRITE_LIMIT)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for WriteLimit<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for WriteLimit<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.limited(cx, |io, cx| io.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.limited(cx, |io, cx| io.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.limited(cx, AsyncWrite::poll_flush)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.limited(cx, AsyncWrite::poll_shutdown)
-    }
-}
-
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
@@ -367,18 +285,5 @@ mod tests {
             "{}",
             body.len()
         );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_reads_fails() {
-        let (ours, _theirs) = tokio::io::duplex(16);
-        let mut io = WriteLimit {
-            io: ours,
-            waiting: None,
-        };
-        let before = tokio::time::Instant::now();
-        let error = io.write_all(&[0; 64]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(before.elapsed().as_secs(), WRITE_LIMIT.as_secs());
     }
 }

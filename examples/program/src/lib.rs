@@ -1,19 +1,29 @@
 //! What the programs in `examples/` share: flags that also work as Go's do, logs, exit codes and signals.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod flags;
 mod process;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(feature = "serve-tls")]
 mod serve_tls;
 mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "acme")]
+pub use crate::acme::{AcmeCertificate, AcmeConfig};
 pub use crate::flags::{go_style, parse_bool};
 pub use crate::process::raise_file_limit;
 pub use crate::run::{LogArgs, run, run_with};
+#[cfg(feature = "serve")]
+pub use crate::serve::{bind, serve_http};
 #[cfg(feature = "serve-tls")]
-pub use crate::serve_tls::{acceptor, acceptor_from_pem, self_signed_acceptor};
+pub use crate::serve_tls::{
+    acceptor, acceptor_from_pem, acceptor_speaking, self_signed_acceptor, self_signed_files,
+};
 pub use crate::signals::{finish_then_stop_on_signal, stop_on_signal};
 #[cfg(feature = "tls")]
 pub use crate::tls::tls_client_config;

@@ -1,6 +1,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use revdial::serve_tls::{Acceptor, server_config, tolerant};
@@ -14,10 +14,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 ///
 /// When they cannot be read, or do not belong together.
 pub fn acceptor(chain: &Path, key: &Path) -> anyhow::Result<Acceptor> {
+    acceptor_speaking(chain, key, &[])
+}
+
+/// As [`acceptor`], for clients that ask which of these protocols is spoken: `h2`, `http/1.1`. The first that both have is taken.
+///
+/// # Errors
+///
+/// As [`acceptor`].
+pub fn acceptor_speaking(chain: &Path, key: &Path, protocols: &[&str]) -> anyhow::Result<Acceptor> {
     let read = |file: &Path| {
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
     };
-    acceptor_from_pem(&read(chain)?, &read(key)?)
+    from_pem(&read(chain)?, &read(key)?, protocols)
         .with_context(|| format!("{} and {}", chain.display(), key.display()))
 }
 
@@ -27,11 +36,19 @@ pub fn acceptor(chain: &Path, key: &Path) -> anyhow::Result<Acceptor> {
 ///
 /// When they are no PEM, or do not belong together.
 pub fn acceptor_from_pem(chain: &str, key: &str) -> anyhow::Result<Acceptor> {
+    from_pem(chain, key, &[])
+}
+
+fn from_pem(chain: &str, key: &str, protocols: &[&str]) -> anyhow::Result<Acceptor> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .context("the certificate")?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the private key")?;
-    let config = server_config(tolerant(default_provider()), chain, key)?;
+    let mut config = server_config(tolerant(default_provider()), chain, key)?;
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
     Ok(Acceptor::new(config.into())?)
 }
 
@@ -42,6 +59,16 @@ pub fn acceptor_from_pem(chain: &str, key: &str) -> anyhow::Result<Acceptor> {
 ///
 /// When they cannot be made, kept or read.
 pub fn self_signed_acceptor(folder: &Path, names: &[String]) -> anyhow::Result<Acceptor> {
+    let (chain, key) = self_signed_files(folder, names)?;
+    acceptor(&chain, &key)
+}
+
+/// The self-signed certificate `cert.pem` of this folder and its `key.pem`, made as for [`self_signed_acceptor`] if they are not there.
+///
+/// # Errors
+///
+/// When they cannot be made or kept.
+pub fn self_signed_files(folder: &Path, names: &[String]) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (chain, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     if !chain.exists() {
         let made =
@@ -52,11 +79,11 @@ pub fn self_signed_acceptor(folder: &Path, names: &[String]) -> anyhow::Result<A
             .with_context(|| key.display().to_string())?;
         fs::write(&chain, made.cert.pem()).with_context(|| chain.display().to_string())?;
     }
-    acceptor(&chain, &key)
+    Ok((chain, key))
 }
 
 /// Writes what nobody else may read.
-fn write_private(path: &Path, content: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

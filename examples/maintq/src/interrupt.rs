@@ -1,6 +1,8 @@
 //! Ctrl-C and its kin: a folder that is half written goes.
 
 use std::io::{self, IsTerminal as _, Write as _};
+#[cfg(feature = "export")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,13 +32,37 @@ pub(crate) fn listen() -> anyhow::Result<()> {
     .context("cannot listen for signals")
 }
 
+/// A folder for what is half written. An interrupt removes it, and so does dropping it.
+#[cfg(feature = "export")]
+pub(crate) struct Partial(tempfile::TempDir);
+
 /// Makes a folder that an interrupt removes. There is to be one at a time.
 #[cfg(feature = "export")]
-pub(crate) fn guard(
-    make: impl FnOnce() -> io::Result<tempfile::TempDir>,
-) -> io::Result<tempfile::TempDir> {
+pub(crate) fn guard(make: impl FnOnce() -> io::Result<tempfile::TempDir>) -> io::Result<Partial> {
     let mut partial = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = make()?;
     *partial = Some(dir.path().to_owned());
-    Ok(dir)
+    Ok(Partial(dir))
+}
+
+#[cfg(feature = "export")]
+impl Partial {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Moves what is complete to where it belongs. An interrupt waits until that is done, so that all of it is moved or
+    /// nothing.
+    pub(crate) fn settle<T>(self, moves: impl FnOnce(&Path) -> T) -> T {
+        let _locked = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        moves(self.path())
+    }
+}
+
+#[cfg(feature = "export")]
+impl Drop for Partial {
+    /// Does not return when an interrupt came first: what then fails because the folder has gone is not told as an error.
+    fn drop(&mut self) {
+        drop(PARTIAL.lock());
+    }
 }

@@ -38,12 +38,12 @@ pub(crate) fn run(args: &Args, export: &ExportArgs) -> anyhow::Result<()> {
     let mut exporter = Exporter::new(corpus.view(), export.private, partial.path());
     each(&mut exporter)?;
     let written = exporter.finish();
-    for table in &written {
-        let to = dir.join(&table.file);
-        fs::rename(partial.path().join(&table.file), &to)
-            .with_context(|| to.display().to_string())?;
-    }
-    drop(partial);
+    partial.settle(|complete| {
+        written.iter().try_for_each(|table| {
+            let to = dir.join(&table.file);
+            fs::rename(complete.join(&table.file), &to).with_context(|| to.display().to_string())
+        })
+    })?;
 
     let out = io::BufWriter::new(io::stdout().lock());
     let columns = vec!["file", "rows", "bytes"];

@@ -2,7 +2,7 @@
 
 use crate::sum::Sum;
 
-#[cfg(feature = "net")]
+#[cfg(any(feature = "net", all(feature = "leader", feature = "_buckets")))]
 pub(crate) fn of(number: usize, sum: &Sum) -> String {
     format!("{number:04}.{sum}.mutlog")
 }

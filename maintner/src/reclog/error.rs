@@ -76,6 +76,8 @@ pub enum OpenError {
         segment: PathBuf,
         error: RecordError,
     },
+    /// Files are to be numbered, and this one belongs to another log.
+    Foreign { file: PathBuf },
 }
 
 impl Display for OpenError {
@@ -87,6 +89,11 @@ impl Display for OpenError {
                 write!(f, "the last record of {} is cut off", segment.display())
             }
             Self::Damaged { segment, .. } => write!(f, "{} is damaged", segment.display()),
+            Self::Foreign { file } => write!(
+                f,
+                "{} is no numbered segment: use a folder of its own for this log",
+                file.display()
+            ),
         }
     }
 }
@@ -94,7 +101,7 @@ impl Display for OpenError {
 impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Locked { .. } => None,
+            Self::Locked { .. } | Self::Foreign { .. } => None,
             Self::Io { source, .. } => Some(source),
             Self::Torn { error, .. } | Self::Damaged { error, .. } => Some(error),
         }

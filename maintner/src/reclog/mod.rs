@@ -27,7 +27,7 @@
 //!
 //! A [`Writer`] appends to a directory of files named by day, as Go's `maintner.DiskMutationLogger` names them; other
 //! than that one it locks the directory, syncs, never leaves a torn record behind a failed write, and repairs what a
-//! crash tore. [`examine`] and [`repair`] deal with worse damage, as somebody decides who knows the log.
+//! crash tore. With [`Files::Numbered`] it begins a file when one is full instead, as logs in buckets have segments. [`examine`] and [`repair`] deal with worse damage, as somebody decides who knows the log.
 //!
 //! # No checksums
 //!
@@ -41,6 +41,7 @@ mod day;
 mod dir;
 mod error;
 mod lock;
+pub(crate) mod number;
 mod reader;
 mod record;
 mod recover;
@@ -60,4 +61,8 @@ pub use crate::reclog::record::{
 };
 pub use crate::reclog::recover::TornTail;
 pub use crate::reclog::repair::{Damage, Examined, Repaired, examine, repair};
-pub use crate::reclog::writer::{Appended, Sync, Torn, Writer, WriterConfig};
+#[cfg(feature = "net")]
+pub(crate) use crate::reclog::writer::LOCK_FILE;
+#[cfg(all(feature = "leader", feature = "_buckets"))]
+pub(crate) use crate::reclog::writer::sync_dir;
+pub use crate::reclog::writer::{Appended, Files, Sync, Torn, Writer, WriterConfig};

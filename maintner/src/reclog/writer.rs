@@ -5,16 +5,18 @@ use std::time::SystemTime;
 
 use crate::reclog::lock::{Lock, lock};
 use crate::reclog::recover::{self, TornTail};
-use crate::reclog::{AppendError, OpenError, RecordError, day, encode_into, segments};
+use crate::reclog::{
+    AppendError, OpenError, RecordError, Records, day, encode_into, number, segments,
+};
 
 /// The file that is locked while somebody writes. Readers do not look at it.
-pub(super) const LOCK_FILE: &str = "maintner.lock";
+pub(crate) const LOCK_FILE: &str = "maintner.lock";
 
 /// Appends to a log directory, one file a day.
 ///
 /// Files are named `maintner-YYYY-MM-DD.mutlog` by the UTC day of the append, as Go's `DiskMutationLogger` does, and
 /// offsets begin anew in each. If the clock went back behind the newest such file, that one is appended to: records
-/// never come to stand before older ones.
+/// never come to stand before older ones. [`WriterConfig::files`] chooses other files.
 ///
 /// ```
 /// use maintner::reclog::{Writer, WriterConfig};
@@ -39,7 +41,7 @@ pub struct Writer {
     dir: PathBuf,
     config: WriterConfig,
     current: Option<Current>,
-    /// The newest day that has a file.
+    /// The newest file of ours.
     newest: Option<String>,
     torn: Option<Torn>,
     poisoned: bool,
@@ -51,12 +53,13 @@ pub struct Writer {
 impl Writer {
     /// Opens the log in `dir`, which must exist, and repairs its end.
     ///
-    /// The newest file named by a day is read through. If it ends within a record, the torn bytes are moved to a file beside
+    /// The newest file named as [`WriterConfig::files`] says is read through. If it ends within a record, the torn bytes are moved to a file beside
     /// it and [`torn`](Self::torn) tells so, or the log is refused: see [`WriterConfig::torn_tail`]. Other files are not read.
     ///
     /// # Errors
     ///
-    /// When another writer has the directory, when the file's end is torn or damaged, and when a file cannot be used.
+    /// When another writer has the directory, when the file's end is torn or damaged, and when a file cannot be used. When files are to be
+    /// numbered, and there are others.
     pub fn open(dir: impl AsRef<Path>, config: WriterConfig) -> Result<Self, OpenError> {
         let dir = dir.as_ref().to_owned();
         let io = |source| OpenError::Io {
@@ -66,10 +69,17 @@ impl Writer {
         let Some(lock) = lock(&dir, LOCK_FILE).map_err(io)? else {
             return Err(OpenError::Locked { dir });
         };
-        let newest = segments(&dir)
-            .map_err(io)?
-            .into_iter()
-            .rfind(|segment| day::is_day_file(&segment.name));
+        let mut files = segments(&dir).map_err(io)?.into_iter();
+        let newest = match config.files {
+            Files::Daily => files.rfind(|segment| day::is_day_file(&segment.name)),
+            Files::Numbered { .. } => {
+                // They would be read after what is appended here.
+                if let Some(other) = files.clone().find(|s| number::parse(&s.name).is_none()) {
+                    return Err(OpenError::Foreign { file: other.path });
+                }
+                files.next_back()
+            }
+        };
         let mut torn = None;
         let mut newest_name = None;
         if let Some(newest) = newest {
@@ -112,7 +122,7 @@ impl Writer {
         self.torn.as_ref()
     }
 
-    /// Appends one record for each payload, all to the file of today, and syncs as [`WriterConfig::sync`] says.
+    /// Appends one record for each payload, all to one file, and syncs as [`WriterConfig::sync`] says.
     ///
     /// A batch costs one write and one sync, so large batches are cheap. It is not atomic for readers, who may come while it is
     /// written, nor for a crash: then a number of its first records may be there.
@@ -140,29 +150,22 @@ impl Writer {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
-        let mut name = day::file_name(now);
-        if let Some(newest) = &self.newest
-            && *newest > name
-        {
-            name.clone_from(newest);
-        }
-        let path = self.dir.join(&name);
-        // Taken: what fails is opened anew by the next call.
-        let mut current = match self.current.take() {
-            Some(current) if current.name == name => current,
-            _ => Current::open(name, &path).map_err(|source| AppendError::Write {
-                segment: path.clone(),
-                source,
-            })?,
-        };
-
-        let start = current.len;
+        let mut current = self.current(self.file_name(now))?;
         self.buffer.clear();
         let mut records = 0;
         for payload in batch {
-            encode_into(&mut self.buffer, start, payload.as_ref());
+            encode_into(&mut self.buffer, current.len, payload.as_ref());
             records += 1;
         }
+        if let Files::Numbered { max_bytes } = self.config.files
+            && current.len > 0
+            && current.len + self.buffer.len() as u64 > max_bytes
+        {
+            self.buffer = moved(&self.buffer, current.len);
+            let next = number::parse(&current.name).map_or(0, |number| number + 1);
+            current = self.current(number::file_name(next))?;
+        }
+        let (path, start) = (self.dir.join(&current.name), current.len);
         if let Err(source) = current.file.write_all(&self.buffer) {
             // What was written before the error would be torn.
             return match current.file.set_len(start) {
@@ -211,6 +214,36 @@ impl Writer {
         self.current = Some(current);
         Ok(appended)
     }
+
+    /// The file to which something that comes now belongs, if there is room in it.
+    fn file_name(&self, now: SystemTime) -> String {
+        let newest = self.newest.clone();
+        match self.config.files {
+            Files::Daily => newest.max(Some(day::file_name(now))).unwrap_or_default(),
+            Files::Numbered { .. } => newest.unwrap_or_else(|| number::file_name(0)),
+        }
+    }
+
+    /// Taken: what fails is opened anew by the next call.
+    fn current(&mut self, name: String) -> Result<Current, AppendError> {
+        match self.current.take() {
+            Some(current) if current.name == name => Ok(current),
+            _ => {
+                let segment = self.dir.join(&name);
+                Current::open(name, &segment)
+                    .map_err(|source| AppendError::Write { segment, source })
+            }
+        }
+    }
+}
+
+/// The same records, which are ours and so whole, for the beginning of a file.
+fn moved(records: &[u8], from: u64) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(records.len());
+    for record in Records::new(records, from).flatten() {
+        encode_into(&mut buffer, 0, record.payload);
+    }
+    buffer
 }
 
 /// A larger buffer than this is given back after its batch.
@@ -244,24 +277,32 @@ impl Current {
 }
 
 #[cfg(unix)]
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Windows cannot sync a directory; NTFS journals names.
 #[cfg(not(unix))]
-pub(super) fn sync_dir(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
 /// How a [`Writer`] works.
 #[derive(Debug, Clone, Default)]
 pub struct WriterConfig {
+    files: Files,
     sync: Sync,
     torn_tail: TornTail,
 }
 
 impl WriterConfig {
+    /// Which files the log has: by default, one a day.
+    #[must_use]
+    pub fn files(mut self, files: Files) -> Self {
+        self.files = files;
+        self
+    }
+
     /// When a batch counts as appended: by default, when it is on the disk.
     #[must_use]
     pub fn sync(mut self, sync: Sync) -> Self {
@@ -275,6 +316,26 @@ impl WriterConfig {
         self.torn_tail = torn_tail;
         self
     }
+}
+
+/// Which files a [`Writer`] makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Files {
+    /// `maintner-YYYY-MM-DD.mutlog`, one a day, as Go's `DiskMutationLogger`.
+    #[default]
+    Daily,
+    /// `maintner-NNNNNN.mutlog` by numbers from 0: the next one begins when a batch does not fit any more. A batch that is larger has a
+    /// file for itself.
+    Numbered {
+        /// How many bytes one has at most; Go's `gcslog` has [16 MiB](Self::SEGMENT) in a segment.
+        max_bytes: u64,
+    },
+}
+
+impl Files {
+    /// Bytes of a segment of Go's `gcslog`: 16 MiB.
+    pub const SEGMENT: u64 = 16 << 20;
 }
 
 /// When a batch counts as appended.

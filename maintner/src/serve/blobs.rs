@@ -104,16 +104,22 @@ fn list(dir: &Path, limit: usize) -> io::Result<Vec<LogBlob>> {
 }
 
 #[cfg(feature = "_buckets")]
+impl From<buckets::Listed> for LogBlob {
+    fn from(listed: buckets::Listed) -> Self {
+        Self {
+            name: listed.name,
+            size: listed.size,
+            modified: listed.modified,
+        }
+    }
+}
+
+#[cfg(feature = "_buckets")]
 #[async_trait]
 impl LogBlobs for buckets::Bucket {
     async fn list(&self, limit: usize) -> io::Result<Vec<LogBlob>> {
         let listed = self.list(limit).await.map_err(io::Error::other)?;
-        let blob = |listed: buckets::Listed| LogBlob {
-            name: listed.name,
-            size: listed.size,
-            modified: listed.modified,
-        };
-        Ok(listed.into_iter().map(blob).collect())
+        Ok(listed.into_iter().map(LogBlob::from).collect())
     }
 
     async fn read(&self, name: &str, range: Range<u64>) -> io::Result<BlobStream> {

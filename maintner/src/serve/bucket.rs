@@ -15,7 +15,7 @@ use crate::serve::log::{Place, Segment};
 use crate::sum::Sum;
 
 /// Blobs that are listed at most; a follower takes as many segments.
-const MAX_BLOBS: usize = 100_000;
+pub(crate) const MAX_BLOBS: usize = 100_000;
 /// For all of a list, of which a thousand objects come at once.
 const LIST_LIMIT: Duration = Duration::from_secs(300);
 /// Until a blob's bytes begin, and between them.
@@ -32,7 +32,8 @@ pub(super) async fn segments(
     let listed = listing
         .unwrap_or_else(|late| Err(late.into()))
         .map_err(|source| ServeError::Blobs { source })?;
-    let segments = newest(listed)?;
+    let kept = newest(listed).map_err(|number| ServeError::Missing { number })?;
+    let segments: Vec<Segment> = kept.segments.into_iter().map(Kept::into_segment).collect();
     let changed = |segment: &Segment| ServeError::Changed {
         segment: segment.place.path().to_owned(),
     };
@@ -51,34 +52,75 @@ pub(super) async fn segments(
     Ok(segments)
 }
 
-/// The newest blob of each segment, of which none must be missing.
-fn newest(listed: Vec<LogBlob>) -> Result<Vec<Segment>, ServeError> {
-    let mut newest: BTreeMap<u64, (SystemTime, Segment)> = BTreeMap::new();
+/// What a place has of a log.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The newest blob of each segment.
+    pub(crate) segments: Vec<Kept>,
+    /// Others of a segment, with its number.
+    #[cfg_attr(
+        not(all(feature = "leader", feature = "_buckets")),
+        expect(dead_code, reason = "only who writes removes them")
+    )]
+    pub(crate) older: Vec<(usize, Kept)>,
+}
+
+/// A blob that is a segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) sum: Sum,
+}
+
+impl Kept {
+    fn into_segment(self) -> Segment {
+        Segment {
+            place: Place::Blob(self.name),
+            size: self.size,
+            sum: self.sum,
+        }
+    }
+}
+
+/// The newest blob of each segment, and the others; or the number of one that is missing.
+pub(crate) fn newest(listed: Vec<LogBlob>) -> Result<Listing, u64> {
+    let mut newest: BTreeMap<u64, (SystemTime, Kept)> = BTreeMap::new();
+    let mut others = Vec::new();
     for blob in listed {
         // One without bytes is none yet.
         let Some((number, sum)) = segment_name::parse(&blob.name).filter(|_| blob.size > 0) else {
             continue;
         };
         let age = (blob.modified, blob.size);
-        let is_newer = |(modified, other): &(_, Segment)| (*modified, other.size) < age;
-        if newest.get(&number).is_none_or(is_newer) {
-            let segment = Segment {
-                place: Place::Blob(blob.name),
-                size: blob.size,
-                sum,
-            };
-            newest.insert(number, (blob.modified, segment));
-        }
+        let is_newer = |(modified, other): &(_, Kept)| (*modified, other.size) < age;
+        let kept = Kept {
+            name: blob.name,
+            size: blob.size,
+            sum,
+        };
+        let other = if newest.get(&number).is_none_or(is_newer) {
+            let before = newest.insert(number, (blob.modified, kept));
+            before.map(|(_, kept)| kept)
+        } else {
+            Some(kept)
+        };
+        others.extend(other.map(|kept| (number, kept)));
     }
     let mut segments = Vec::with_capacity(newest.len());
-    for (number, (_, segment)) in newest {
+    for (number, (_, kept)) in newest {
         let expected = segments.len() as u64;
         if number != expected {
-            return Err(ServeError::Missing { number: expected });
+            return Err(expected);
         }
-        segments.push(segment);
+        segments.push(kept);
     }
-    Ok(segments)
+    // Every number is one of a segment, so it fits.
+    let older = others
+        .into_iter()
+        .filter_map(|(number, kept)| Some((usize::try_from(number).ok()?, kept)))
+        .collect();
+    Ok(Listing { segments, older })
 }
 
 /// Whether a segment begins with what another one was, which takes to read it.
@@ -149,18 +191,20 @@ mod tests {
             other,
         ];
         for _ in 0..2 {
-            let sizes: Vec<_> = (newest(listed.clone()).unwrap().iter())
+            let listing = newest(listed.clone()).unwrap();
+            let sizes: Vec<_> = (listing.segments.iter())
                 .map(|segment| segment.size)
                 .collect();
             assert_eq!(sizes, [4, 12, 7]);
+            let mut older: Vec<_> = (listing.older.iter())
+                .map(|(number, kept)| (*number, kept.size))
+                .collect();
+            older.sort_unstable();
+            assert_eq!(older, [(1, 3), (2, 3)]);
             listed.reverse();
         }
         listed.retain(|blob| !blob.name.starts_with("0001"));
-        let error = newest(listed).unwrap_err();
-        assert!(
-            matches!(error, ServeError::Missing { number: 1 }),
-            "{error}"
-        );
-        assert!(newest(Vec::new()).unwrap().is_empty());
+        assert_eq!(newest(listed).unwrap_err(), 1);
+        assert!(newest(Vec::new()).unwrap().segments.is_empty());
     }
 }

@@ -61,7 +61,7 @@
 
 mod blobs;
 mod body;
-mod bucket;
+pub(crate) mod bucket;
 mod config;
 mod error;
 mod folder;

@@ -10,10 +10,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
+use crate::in_full::in_full;
 use crate::serve::body::LogBody;
 use crate::serve::bucket;
 use crate::serve::log::{Index, LogServer, Place, Source};
-use crate::serve::server::chain;
 
 const SUM_OF_SIZES: HeaderName = HeaderName::from_static("x-sum-segment-size");
 
@@ -205,7 +205,7 @@ impl LogServer {
 
 /// The blobs cannot be had now. Who asks is not told why: names of buckets are nobody's business.
 fn out_of_reach(error: &dyn std::error::Error) -> Response<LogBody> {
-    tracing::warn!("a segment cannot be served: {}", chain(error));
+    tracing::warn!("a segment cannot be served: {}", in_full(error));
     let mut answer = text(
         StatusCode::SERVICE_UNAVAILABLE,
         "the segment is out of reach",

@@ -17,6 +17,15 @@ pub(crate) struct CommitObject<'a> {
     pub(crate) message: &'a [u8],
 }
 
+/// The parents that a commit object names, or the beginning of one, whatever else is wrong with it.
+pub(crate) fn parents(raw: &[u8]) -> Vec<GitHash> {
+    let header = raw
+        .split(|&byte| byte == b'\n')
+        .take_while(|line| !line.is_empty());
+    let parent = |line: &[u8]| GitHash::from_hex(line.strip_prefix(b"parent ")?);
+    header.filter_map(parent).collect()
+}
+
 /// Who made a commit, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature<'a> {

@@ -44,7 +44,9 @@
 //! | `godata.Get`, `godata.Dir` | `godata::corpus`, `godata::cache_dir` |
 //! | `ErrSplit` | [`LoadError::is_split`] |
 //! | `gcslog.GCSLog.RegisterHandlers` | `serve::LogServer`, `LogServer::open_blobs` |
-//! | `Corpus.TrackGerrit`, of a repository on this machine | [`sync::GitSync`] |
+//! | `Corpus.TrackGerrit` | `sync::GerritSource`; [`sync::GitSync`] for a repository on this machine |
+//! | `Corpus.TrackGitHub` | `sync::github::GithubSource` |
+//! | `Corpus.StartLeader`, `Sync`, `SyncLoop` | `leader::Leader`, `leader::Supervisor` |
 //! | `Corpus.RLock` | [`Corpus::view`], [`Reader::view`] |
 //! | `Corpus.GitCommit` | [`View::git_commit`], [`View::commit`] |
 //! | `Corpus.Check` | [`View::check`] |
@@ -78,8 +80,7 @@
 //!
 //! # Not yet
 //!
-//! Making mutations from Gerrit and GitHub. Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of
-//! [`Cl::metas`], unparsed.
+//! Reviewers, assignees, topics and attention sets of Gerrit's changes are in the messages of [`Cl::metas`], unparsed.
 #![deny(missing_docs)]
 
 mod change;
@@ -90,7 +91,11 @@ mod feed;
 #[cfg(feature = "net")]
 pub mod godata;
 mod hash;
+#[cfg(any(feature = "leader", feature = "serve"))]
+mod in_full;
 mod issue_refs;
+#[cfg(feature = "leader")]
+pub mod leader;
 mod line;
 mod load;
 mod load_error;

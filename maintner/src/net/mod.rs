@@ -49,6 +49,7 @@ mod download;
 mod error;
 mod follower;
 mod index;
+mod mirror;
 mod web;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ pub(crate) use crate::net::follower::SegmentFile;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use crate::net::index::fuzz as fuzz_list;
+pub use crate::net::mirror::MirrorError;
 
 /// The name of the [snapshot](Config::snapshot) that [`corpus`] keeps in the cache.
 pub const SNAPSHOT: &str = "corpus.snapshot";

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub enum SyncError {
     /// The project's name is not `host/name`.
     Project { project: String },
+    /// The address cannot be followed.
+    Url { url: String, why: &'static str },
     /// Git could not be started, or spoken with.
     Git { dir: PathBuf, source: io::Error },
     /// Git failed; this is what it said.
@@ -30,6 +32,7 @@ impl Display for SyncError {
             Self::Project { project } => {
                 write!(f, "{project:?} is not the name of a project, host/name")
             }
+            Self::Url { url, why } => write!(f, "{url:?} cannot be followed: {why}"),
             Self::Git { dir, .. } => write!(f, "cannot run git in {}", dir.display()),
             Self::Failed { dir, said } => write!(f, "git failed in {}: {said}", dir.display()),
             Self::TimedOut { dir } => write!(f, "git did not end in time in {}", dir.display()),

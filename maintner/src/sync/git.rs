@@ -1,22 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use crate::commit_object::CommitObject;
 use crate::hash::GitHash;
 use crate::pb;
 use crate::sync::SyncError;
-use crate::sync::process::Git;
+use crate::sync::process::{Git, Start, Stop};
+use crate::sync::walk::Walk;
 use crate::view::{Project, View};
 
-/// Commits that are read and handed on at once; as many refs.
+/// Refs that are handed on at once.
 const BATCH: usize = 256;
-/// Bytes of commits after which a batch ends.
-const BATCH_BYTES: usize = 4 << 20;
-/// Longest line that git may answer with: a name of a file or ref, quoted.
-const MAX_LINE: u64 = 64 << 10;
+/// Batches of commits that wait while one is taken; another is being read.
+const READ_AHEAD: usize = 1;
 
 /// Follows a repository on this machine into a log, as a project of Gerrit's.
 ///
@@ -58,14 +58,15 @@ const MAX_LINE: u64 = 64 << 10;
 /// # Hostile repositories
 ///
 /// Git is run on them with what makes it run other programs, fetch, or replace objects turned off, for ten minutes at most each time
-/// (see [`time_limit`](Self::time_limit)). A batch of commits and a line of git's are what is held of them; and the names of all refs
-/// and the hashes of new commits.
+/// (see [`time_limit`](Self::time_limit)). Held of them are four batches of commits, 12 MiB more of those that come next, a line of git's,
+/// the names of all refs, and the hashes of new commits.
 #[derive(Debug, Clone)]
 pub struct GitSync {
     dir: PathBuf,
     project: String,
     max_commit: u64,
     limit: Duration,
+    stop: Arc<Stop>,
 }
 
 /// What a repository had that was not known.
@@ -82,7 +83,8 @@ pub struct Synced {
     pub skipped: u64,
 }
 
-type Sink<'a> = dyn FnMut(Vec<pb::Mutation>) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
+pub(super) type Sink<'a> =
+    dyn FnMut(Vec<pb::Mutation>) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
 impl GitSync {
     /// A repository in a folder, bare or not, and the project that it is: `go.googlesource.com/go`.
@@ -103,6 +105,7 @@ impl GitSync {
             project: project.to_owned(),
             max_commit: 16 << 20,
             limit: Duration::from_secs(600),
+            stop: Arc::default(),
         })
     }
 
@@ -113,7 +116,7 @@ impl GitSync {
         self
     }
 
-    /// How long git may take for the refs, for finding new commits, and for reading a batch of them; ten minutes by default.
+    /// How long git may take for the refs, and for each batch of objects that it is asked for; ten minutes by default.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -121,7 +124,7 @@ impl GitSync {
     }
 
     /// Compares the repository with what a view knows of the project, and hands on what is missing, in batches of 256 commits or 4 MiB,
-    /// in order. It blocks the thread.
+    /// in order. While `sink` takes one, another thread reads the next. It blocks its own.
     ///
     /// # Errors
     ///
@@ -131,51 +134,147 @@ impl GitSync {
         view: &View,
         mut sink: impl FnMut(Vec<pb::Mutation>) -> Result<(), Box<dyn Error + Send + Sync>>,
     ) -> Result<Synced, SyncError> {
-        let known = self
-            .project
-            .split_once('/')
-            .and_then(|(host, name)| view.gerrit().project(host, name));
         let mut synced = Synced::default();
         let refs = self.refs()?;
-        let known_refs = known.map(known_refs).unwrap_or_default();
-        let changed: Vec<_> = refs
+        let known_refs = self.known_refs(view);
+        let changed = refs
             .iter()
             .filter(|(name, hash)| known_refs.get(*name) != Some(*hash))
+            .map(|(name, hash)| (name.clone(), *hash))
             .collect();
-        let mut unusable = BTreeSet::new();
-        if !changed.is_empty() {
-            let tips = changed.iter().map(|(_, hash)| **hash).collect();
-            let mut new = self.new_commits(&tips, known_refs.values())?;
-            if let Some(project) = known {
-                new.retain(|hash| {
-                    project
-                        .commit(hash)
-                        .is_none_or(|commit| commit.is_placeholder())
-                });
-            }
-            self.commits(&new, &mut sink, &mut synced, &mut unusable)?;
+        self.take_refs(view, &changed, &mut sink, &mut synced)?;
+        let gone: Vec<_> = known_refs
+            .into_keys()
+            .filter(|name| !is_change(name) && !refs.contains_key(name))
+            .collect();
+        self.take_deleted(&gone, &mut sink, &mut synced)?;
+        Ok(synced)
+    }
+
+    /// The repository's project in a view.
+    pub(super) fn known<'v>(&self, view: &'v View) -> Option<Project<'v>> {
+        let (host, name) = self.project.split_once('/')?;
+        view.gerrit().project(host, name)
+    }
+
+    /// All refs that a view has, those of changes included.
+    pub(super) fn known_refs(&self, view: &View) -> BTreeMap<String, GitHash> {
+        self.known(view).map(known_refs).unwrap_or_default()
+    }
+
+    /// Hands on what leads to some refs' commits and is not known, and then the refs.
+    pub(super) fn take_refs(
+        &self,
+        view: &View,
+        refs: &BTreeMap<String, GitHash>,
+        sink: &mut Sink<'_>,
+        synced: &mut Synced,
+    ) -> Result<(), SyncError> {
+        if refs.is_empty() {
+            return Ok(());
         }
-        let usable = changed.iter().filter(|(_, hash)| !unusable.contains(*hash));
-        let refs_of: Vec<_> = usable
+        let unusable = self.take_commits(view, refs.values().copied(), sink, synced)?;
+        let usable = refs.iter().filter(|(_, hash)| !unusable.contains(*hash));
+        let refs: Vec<_> = usable
             .map(|(name, hash)| pb::GitRef {
-                r#ref: (*name).clone(),
+                r#ref: name.clone(),
                 sha1: hash.to_string(),
             })
             .collect();
-        for refs in refs_of.chunks(BATCH) {
+        for refs in refs.chunks(BATCH) {
             synced.refs += refs.len() as u64;
-            self.hand_on(&mut sink, |mutation| mutation.refs = refs.to_vec())?;
+            self.hand_on(sink, |mutation| mutation.refs = refs.to_vec())?;
         }
-        let gone: Vec<_> = known_refs
-            .keys()
-            .filter(|name| !name.starts_with("refs/changes/") && !refs.contains_key(*name))
-            .cloned()
-            .collect();
-        for gone in gone.chunks(BATCH) {
+        Ok(())
+    }
+
+    /// Hands on commits and those that they come from, as far as they are not known, and gives those that cannot be used.
+    pub(super) fn take_commits(
+        &self,
+        view: &View,
+        tips: impl IntoIterator<Item = GitHash>,
+        sink: &mut Sink<'_>,
+        synced: &mut Synced,
+    ) -> Result<BTreeSet<GitHash>, SyncError> {
+        let known = self.known(view);
+        let is_known = |hash: &GitHash| {
+            let commit = known.and_then(|project| project.commit(hash));
+            commit.is_some_and(|commit| !commit.is_placeholder())
+        };
+        let tips: BTreeSet<_> = tips.into_iter().collect();
+        if tips.iter().all(is_known) {
+            return Ok(BTreeSet::new());
+        }
+        let walk = Walk::new(self.start(), tips, is_known, self.max_commit)?;
+        let unusable = thread::scope(|scope| {
+            let (batches, read) = mpsc::sync_channel(READ_AHEAD);
+            let reading = scope.spawn(move || walk.run(&batches));
+            let mut taken = Ok(());
+            for commits in read {
+                taken = self.take_batch(commits, sink, synced);
+                if taken.is_err() {
+                    break; // which ends the thread
+                }
+            }
+            let unusable = reading.join().unwrap_or_else(|panic| resume_unwind(panic));
+            taken.and(unusable)
+        })?;
+        synced.skipped += unusable.len() as u64;
+        Ok(unusable)
+    }
+
+    fn take_batch(
+        &self,
+        commits: Vec<pb::GitCommit>,
+        sink: &mut Sink<'_>,
+        synced: &mut Synced,
+    ) -> Result<(), SyncError> {
+        synced.commits += commits.len() as u64;
+        let mutations = commits.into_iter().map(|commit| {
+            mutation(pb::GerritMutation {
+                project: self.project.clone(),
+                commits: vec![commit],
+                ..Default::default()
+            })
+        });
+        take(sink, mutations.collect())
+    }
+
+    /// Hands on that refs are gone.
+    pub(super) fn take_deleted(
+        &self,
+        refs: &[String],
+        sink: &mut Sink<'_>,
+        synced: &mut Synced,
+    ) -> Result<(), SyncError> {
+        for gone in refs.chunks(BATCH) {
             synced.deleted_refs += gone.len() as u64;
-            self.hand_on(&mut sink, |mutation| mutation.deleted_refs = gone.to_vec())?;
+            self.hand_on(sink, |mutation| mutation.deleted_refs = gone.to_vec())?;
         }
-        Ok(synced)
+        Ok(())
+    }
+
+    pub(super) fn start(&self) -> Start<'_> {
+        Start {
+            dir: &self.dir,
+            limit: self.limit,
+            stop: &self.stop,
+            protocols: "",
+        }
+    }
+
+    #[cfg(feature = "leader")]
+    pub(super) fn stop(&self) -> &Arc<Stop> {
+        &self.stop
+    }
+
+    /// The same, to be stopped by itself.
+    #[cfg(feature = "leader")]
+    pub(super) fn clone_with_new_stop(&self) -> Self {
+        Self {
+            stop: Arc::default(),
+            ..self.clone()
+        }
     }
 
     fn hand_on(
@@ -195,22 +294,17 @@ impl GitSync {
     fn refs(&self) -> Result<BTreeMap<String, GitHash>, SyncError> {
         let format =
             "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)";
-        let mut git = Git::start(&self.dir, &["for-each-ref", format], self.limit)?;
-        git.stdin = None;
+        let mut git = Git::start(self.start(), &["for-each-ref", format])?;
+        git.close_stdin();
         let mut refs = BTreeMap::new();
         let mut line = Vec::new();
-        loop {
-            match read_line(&mut git, &mut line) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Err(git.broken(error)),
-            }
+        while git.read_line(&mut line)? {
             let Ok(text) = str::from_utf8(&line) else {
                 continue; // what no mutation can name
             };
             let fields: Vec<_> = text.splitn(5, ' ').collect();
             let &[object, kind, tagged, tagged_kind, name] = fields.as_slice() else {
-                return Err(self.strange(text));
+                return Err(git.strange(text));
             };
             let hash = match (kind, tagged_kind) {
                 ("commit", _) => object,
@@ -220,170 +314,11 @@ impl GitSync {
             if !is_followed(name) {
                 continue;
             }
-            let hash = hash.parse().map_err(|_| self.strange(text))?;
+            let hash = hash.parse().map_err(|_| git.strange(text))?;
             refs.insert(name.to_owned(), hash);
         }
         git.end()?;
         Ok(refs)
-    }
-
-    /// What leads to `tips` and not to known commits, parents first.
-    fn new_commits<'k>(
-        &self,
-        tips: &BTreeSet<GitHash>,
-        known: impl Iterator<Item = &'k GitHash>,
-    ) -> Result<Vec<GitHash>, SyncError> {
-        // A known commit may be gone here.
-        let args = [
-            "rev-list",
-            "--topo-order",
-            "--reverse",
-            "--ignore-missing",
-            "--stdin",
-        ];
-        let mut git = Git::start(&self.dir, &args, self.limit)?;
-        let mut asked: String = tips.iter().map(|hash| format!("{hash}\n")).collect();
-        asked.extend(
-            known
-                .collect::<BTreeSet<_>>()
-                .iter()
-                .map(|hash| format!("^{hash}\n")),
-        );
-        // It reads all before it writes.
-        if let Err(error) = write_all(&mut git, asked.as_bytes()) {
-            return Err(git.broken(error));
-        }
-        git.stdin = None;
-        let mut new = Vec::new();
-        let mut line = Vec::new();
-        loop {
-            match read_line(&mut git, &mut line) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Err(git.broken(error)),
-            }
-            let hash = GitHash::from_hex(&line);
-            new.push(hash.ok_or_else(|| self.strange(&String::from_utf8_lossy(&line)))?);
-        }
-        git.end()?;
-        Ok(new)
-    }
-
-    /// Reads commits and hands them on.
-    fn commits(
-        &self,
-        hashes: &[GitHash],
-        sink: &mut Sink<'_>,
-        synced: &mut Synced,
-        unusable: &mut BTreeSet<GitHash>,
-    ) -> Result<(), SyncError> {
-        let mut rest = hashes;
-        while !rest.is_empty() {
-            let mut git = Git::start(&self.dir, &["cat-file", "--batch-command"], self.limit)?;
-            let mut commits = Vec::new();
-            let mut bytes = 0;
-            let mut read = 0;
-            while read < rest.len().min(BATCH) && bytes < BATCH_BYTES {
-                let hash = rest[read];
-                let raw = match cat(&mut git, &hash, self.max_commit) {
-                    Ok(Ok(raw)) => raw,
-                    Ok(Err(answer)) => return Err(self.strange(&answer)),
-                    Err(error) => return Err(git.broken(error)),
-                };
-                read += 1;
-                match raw.filter(|raw| CommitObject::parse(raw).is_some()) {
-                    Some(raw) => {
-                        bytes += raw.len();
-                        commits.push(pb::GitCommit {
-                            sha1: hash.to_string(),
-                            raw,
-                            diff_tree: None,
-                        });
-                    }
-                    None => {
-                        synced.skipped += 1;
-                        unusable.insert(hash);
-                    }
-                }
-            }
-            git.end()?;
-            rest = &rest[read..];
-            let mut trees = self.diff_trees(&commits)?;
-            let mutations: Vec<_> = commits
-                .into_iter()
-                .map(|mut commit| {
-                    let file = trees.remove(&commit.sha1).unwrap_or_default();
-                    commit.diff_tree = Some(pb::GitDiffTree { file });
-                    mutation(pb::GerritMutation {
-                        project: self.project.clone(),
-                        commits: vec![commit],
-                        ..Default::default()
-                    })
-                })
-                .collect();
-            synced.commits += mutations.len() as u64;
-            if !mutations.is_empty() {
-                take(sink, mutations)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What each commit changed, for those that have one parent and changed anything.
-    fn diff_trees(
-        &self,
-        commits: &[pb::GitCommit],
-    ) -> Result<BTreeMap<String, Vec<pb::GitDiffTreeFile>>, SyncError> {
-        if commits.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let args = [
-            "diff-tree",
-            "--stdin",
-            "-r",
-            "--numstat",
-            "--no-renames",
-            "--no-ext-diff",
-            "--no-textconv",
-        ];
-        let mut git = Git::start(&self.dir, &args, self.limit)?;
-        let asked: String = commits
-            .iter()
-            .map(|commit| format!("{}\n", commit.sha1))
-            .collect();
-        // A batch is less than a pipe takes.
-        if let Err(error) = write_all(&mut git, asked.as_bytes()) {
-            return Err(git.broken(error));
-        }
-        git.stdin = None;
-        let mut trees: BTreeMap<String, Vec<pb::GitDiffTreeFile>> = BTreeMap::new();
-        let mut of = None;
-        let mut line = Vec::new();
-        loop {
-            match read_line(&mut git, &mut line) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Err(git.broken(error)),
-            }
-            let text = String::from_utf8_lossy(&line);
-            if let Some(hash) = GitHash::from_hex(&line) {
-                of = Some(hash.to_string());
-                continue;
-            }
-            let (Some(hash), Some(file)) = (&of, numstat(&text)) else {
-                return Err(self.strange(&text));
-            };
-            trees.entry(hash.clone()).or_default().push(file);
-        }
-        git.end()?;
-        Ok(trees)
-    }
-
-    fn strange(&self, answer: &str) -> SyncError {
-        SyncError::Answer {
-            dir: self.dir.clone(),
-            answer: answer.chars().take(200).collect(),
-        }
     }
 }
 
@@ -399,7 +334,7 @@ fn take(sink: &mut Sink<'_>, mutations: Vec<pb::Mutation>) -> Result<(), SyncErr
 }
 
 /// Whether a ref is taken. One that looks like a change's must be one.
-fn is_followed(name: &str) -> bool {
+pub(super) fn is_followed(name: &str) -> bool {
     let skipped = ["refs/users/", "refs/meta/", "refs/cache-automerge/"];
     if skipped.iter().any(|prefix| name.starts_with(prefix)) {
         return false;
@@ -418,6 +353,11 @@ fn is_followed(name: &str) -> bool {
         return false;
     };
     number > 0 && change_ref(number, version) == name
+}
+
+/// Whether it is a ref of a change, which is never told to be gone.
+pub(super) fn is_change(name: &str) -> bool {
+    name.starts_with("refs/changes/")
 }
 
 /// The name of a change's ref.
@@ -442,74 +382,4 @@ fn known_refs(project: Project<'_>) -> BTreeMap<String, GitHash> {
         }
     }
     refs
-}
-
-fn write_all(git: &mut Git, bytes: &[u8]) -> io::Result<()> {
-    match &mut git.stdin {
-        Some(stdin) => stdin.write_all(bytes),
-        None => Err(io::ErrorKind::BrokenPipe.into()),
-    }
-}
-
-/// Reads a line without its end; false at the end of all.
-fn read_line(git: &mut Git, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    (&mut git.stdout).take(MAX_LINE).read_until(b'\n', line)?;
-    if line.is_empty() {
-        return Ok(false);
-    }
-    if line.pop() != Some(b'\n') {
-        return Err(io::Error::other(
-            "git's answer is cut off, or has a line of more than 64 KiB",
-        ));
-    }
-    Ok(true)
-}
-
-/// Reads a commit. `None` if it is too long, or another thing than a commit; an answer that makes no sense is an error.
-fn cat(git: &mut Git, hash: &GitHash, max: u64) -> io::Result<Result<Option<Vec<u8>>, String>> {
-    write_all(git, format!("contents {hash}\n").as_bytes())?;
-    let mut line = Vec::new();
-    if !read_line(git, &mut line)? {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let head = String::from_utf8_lossy(&line).into_owned();
-    let fields: Vec<_> = head.split(' ').collect();
-    let &[_, kind, len] = fields.as_slice() else {
-        return Ok(match fields.last() {
-            Some(&"missing") => Ok(None),
-            _ => Err(head),
-        });
-    };
-    let Ok(len) = len.parse::<u64>() else {
-        return Ok(Err(head));
-    };
-    let is_wanted = kind == "commit" && len <= max;
-    let mut raw = Vec::new();
-    let mut body = (&mut git.stdout).take(len);
-    let read = if is_wanted {
-        body.read_to_end(&mut raw)? as u64
-    } else {
-        io::copy(&mut body, &mut io::sink())?
-    };
-    let mut end = [0];
-    git.stdout.read_exact(&mut end)?;
-    if read < len || end != *b"\n" {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(Ok(is_wanted.then_some(raw)))
-}
-
-/// `ADDED TAB DELETED TAB NAME`, or `-` for both of something binary. A name with odd bytes stays as git quotes it, as upstream has it.
-fn numstat(line: &str) -> Option<pb::GitDiffTreeFile> {
-    let mut fields = line.splitn(3, '\t');
-    let (added, deleted, file) = (fields.next()?, fields.next()?, fields.next()?);
-    let binary = added == "-";
-    let count = |text: &str| if binary { Some(0) } else { text.parse().ok() };
-    Some(pb::GitDiffTreeFile {
-        file: file.to_owned(),
-        added: count(added)?,
-        deleted: count(deleted)?,
-        binary,
-    })
 }

@@ -9,6 +9,10 @@ mod facts;
 #[cfg(feature = "net")]
 mod fake_server;
 mod generated;
+#[cfg(feature = "leader")]
+mod leader;
+#[cfg(all(feature = "leader", feature = "s3"))]
+mod leader_bucket;
 mod mutations;
 #[cfg(feature = "net")]
 mod net_faults;
@@ -31,6 +35,20 @@ mod serve_blobs;
 mod served;
 mod snapshot;
 mod support;
+#[cfg(feature = "leader")]
+mod sync_gerrit;
 mod sync_git;
+#[cfg(feature = "test-support")]
+mod sync_github;
+#[cfg(feature = "test-support")]
+mod sync_github_faults;
+#[cfg(feature = "test-support")]
+mod sync_github_properties;
+#[cfg(feature = "test-support")]
+mod sync_github_recorded;
+#[cfg(feature = "test-support")]
+mod sync_github_support;
+#[cfg(feature = "test-support")]
+mod sync_github_vectors;
 #[cfg(feature = "net")]
 mod tls;

@@ -18,7 +18,7 @@ use crate::fake_server::FakeServer;
 use crate::net_faults::segment;
 use crate::net_vectors::issues;
 use crate::served::Served;
-use crate::support::{day, mutation};
+use crate::support::{day, issue, mutation};
 
 /// A Go program that prints a line of JSON after each step.
 struct Peer {
@@ -171,4 +171,72 @@ fn the_bucket_of_gos_leader_is_served_and_loaded() {
     let mut corpus = Corpus::follow(Follower::open(config).unwrap(), Config::default());
     corpus.update().unwrap();
     assert_eq!(issues(&corpus).len(), 30);
+}
+
+/// What one program stored, for the other: objects are files.
+#[cfg(all(feature = "leader", feature = "s3"))]
+#[test]
+fn go_goes_on_from_the_bucket_of_our_leader_and_we_from_gos() {
+    use maintner::leader::{BucketLog, BucketLogConfig, Leader, LeaderConfig};
+    use maintner::reclog::Files;
+    use maintner::serve::Bucket;
+    use tokio::io::AsyncReadExt as _;
+
+    let Some(go) = harness::peer_or_skip("gomaintner") else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = |bucket: &Bucket, dir: &Path, appended: Vec<maintner::pb::Mutation>| {
+        runtime.block_on(async {
+            let log = BucketLog::open(bucket.clone(), dir, BucketLogConfig::default()).await;
+            let max_bytes = Files::SEGMENT;
+            let config = LeaderConfig::default().files(Files::Numbered { max_bytes });
+            let leader = Leader::open(dir, config).await.unwrap();
+            leader.append(appended).await.unwrap();
+            let running = tokio::spawn(log.unwrap().run(leader.clone()));
+            leader.close().await;
+            running.await.unwrap().unwrap();
+        });
+    };
+    let (ours, objects) = (tempdir().unwrap(), tempdir().unwrap());
+    let bucket = Bucket::in_memory();
+    store(&bucket, ours.path(), (1000..1010).map(issue).collect());
+    runtime.block_on(async {
+        for object in bucket.list(10).await.unwrap() {
+            let mut content = Vec::new();
+            let mut stored = bucket.get(&object.name, 0..u64::MAX).await.unwrap();
+            stored.read_to_end(&mut content).await.unwrap();
+            std::fs::write(objects.path().join(object.name), content).unwrap();
+        }
+    });
+
+    // Go's leader has ours, and appends to the same segment, and the next.
+    let mut peer = Peer::start(&go, &["serve", objects.path().to_str().unwrap()]);
+    let address = peer.next()["address"].as_str().unwrap().to_owned();
+    let cache = tempdir().unwrap();
+    let config = NetConfig::new(format!("http://{address}/logs"), cache.path());
+    let mut corpus = Corpus::follow(Follower::open(config).unwrap(), Config::default());
+    corpus.update().unwrap();
+    assert_eq!(issues(&corpus).len(), 10);
+    let mut stdin = peer.child.stdin.take().unwrap();
+    writeln!(stdin, "20 {}", 1 << 20).unwrap();
+    assert_eq!(peer.next()["ok"], json!(true));
+    drop(peer);
+
+    // We have all that it stored, and append.
+    let bucket = Bucket::in_memory();
+    runtime.block_on(async {
+        for file in std::fs::read_dir(objects.path()).unwrap() {
+            let file = file.unwrap();
+            let content = std::fs::read(file.path()).unwrap();
+            let name = file.file_name().into_string().unwrap();
+            bucket.put(&name, &mut &*content, 1 << 30).await.unwrap();
+        }
+    });
+    for place in [tempdir().unwrap(), ours] {
+        store(&bucket, place.path(), vec![issue(2000)]);
+        let found = issues(&Corpus::open(place.path()).unwrap()).len();
+        // Those of the first segment, as Go stores the next later.
+        assert_eq!(found, 10 + 15 + 1);
+    }
 }

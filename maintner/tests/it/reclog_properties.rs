@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use maintner::reclog::{ReadError, Reader, Records, encode_into};
+use maintner::reclog::{
+    Files, ReadError, Reader, Records, Sync, Writer, WriterConfig, encode_into, segments,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -173,6 +175,45 @@ fn a_length_that_is_a_lie_allocates_nothing() {
     let log = b"REC@0+4000000=short"; // 64 MiB, which is allowed
     let mut reader = Reader::new(log.as_slice(), 0);
     assert!(reader.next_record().unwrap_err().is_incomplete());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Batches stay whole, files stay short, and nothing is lost or comes in another order, wherever a writer ends and another goes on.
+    #[test]
+    fn numbered_files_have_every_record_once(
+        batches in vec((vec(vec(any::<u8>(), 0..60), 0..5), any::<bool>()), 0..40),
+        max_bytes in 1_u64..200,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = WriterConfig::default().files(Files::Numbered { max_bytes }).sync(Sync::Never);
+        let mut log = Writer::open(dir.path(), config.clone()).unwrap();
+        for (batch, is_restart) in &batches {
+            if *is_restart {
+                drop(log);
+                log = Writer::open(dir.path(), config.clone()).unwrap();
+            }
+            let appended = log.append(batch).unwrap();
+            prop_assert_eq!(appended.records, batch.len());
+            prop_assert!(appended.start == 0 || appended.end <= max_bytes || batch.is_empty());
+            let file = std::fs::read(&appended.segment).unwrap();
+            prop_assert_eq!(file.len() as u64, appended.end);
+            let start = usize::try_from(appended.start).unwrap();
+            let there: Vec<_> = (Records::new(&file[start..], appended.start))
+                .map(|record| record.unwrap().payload.to_vec())
+                .collect();
+            prop_assert_eq!(&there, batch);
+        }
+        let mut seen = Vec::new();
+        for (number, segment) in segments(dir.path()).unwrap().into_iter().enumerate() {
+            prop_assert_eq!(&segment.name, &format!("maintner-{number:06}.mutlog"));
+            let file = std::fs::read(segment.path).unwrap();
+            seen.extend(Records::new(&file, 0).map(|record| record.unwrap().payload.to_vec()));
+        }
+        let expected: Vec<_> = batches.into_iter().flat_map(|(batch, _)| batch).collect();
+        prop_assert_eq!(seen, expected);
+    }
 }
 
 #[cfg(feature = "tokio")]

@@ -38,6 +38,10 @@ pub(crate) fn records(log: &[u8]) -> Vec<Record<'_>> {
 
 /// An issue with a title.
 pub(crate) fn mutation(number: i32) -> Vec<u8> {
+    issue(number).encode_to_vec()
+}
+
+pub(crate) fn issue(number: i32) -> pb::Mutation {
     let issue = pb::GithubIssueMutation {
         owner: "golang".into(),
         repo: "go".into(),
@@ -49,5 +53,4 @@ pub(crate) fn mutation(number: i32) -> Vec<u8> {
         github_issue: Some(issue),
         ..Default::default()
     }
-    .encode_to_vec()
 }

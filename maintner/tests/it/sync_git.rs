@@ -103,6 +103,52 @@ fn git(dir: &Path, args: &[&str], input: &[u8]) -> String {
 }
 
 #[test]
+fn more_commits_than_are_held_come_once_each_and_behind_their_parents() {
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+
+    let follow = Follow::new();
+    // A history of 20 MiB, and 10 MiB of commits beside it.
+    let text = "x".repeat(1 << 20);
+    let mut stream = String::new();
+    for number in 1..=30 {
+        let name = if number <= 20 { 0 } else { number };
+        let len = text.len() + 10;
+        write!(
+            stream,
+            "commit refs/heads/b{name}\ncommitter A <a@x> {number} +0000\ndata {len}\n{number:010}{text}\nM 644 inline f{number}\ndata 1\nx\n\n"
+        )
+        .unwrap();
+    }
+    git(
+        follow.repo.path(),
+        &["fast-import", "--quiet"],
+        stream.as_bytes(),
+    );
+    let source = GitSync::new(follow.repo.path(), PROJECT).unwrap();
+    let mut seen = BTreeSet::new();
+    let (mut files, mut largest) = (0, 0);
+    let synced = source.sync(&follow.view(), |mutations| {
+        let gerrit = mutations.into_iter().filter_map(|mutation| mutation.gerrit);
+        let commits: Vec<_> = gerrit.flat_map(|gerrit| gerrit.commits).collect();
+        largest = largest.max(commits.len());
+        for commit in commits {
+            let head = String::from_utf8_lossy(&commit.raw);
+            let mut lines = head.lines();
+            let parent = lines.find_map(|line| line.strip_prefix("parent "));
+            assert!(parent.is_none_or(|parent| seen.contains(parent)));
+            assert!(head.ends_with(&text), "{}", commit.sha1);
+            files += commit.diff_tree.unwrap().file.len();
+            assert!(seen.insert(commit.sha1));
+        }
+        Ok(())
+    });
+    assert_eq!((synced.unwrap().commits, seen.len()), (30, 30));
+    assert_eq!(files, 19, "one each of those that have a parent");
+    assert!(largest <= 4, "{largest} commits at once");
+}
+
+#[test]
 fn commits_their_files_and_refs_are_followed_bit_by_bit() {
     let mut follow = Follow::new();
     assert_eq!(follow.sync(), Synced::default());

@@ -1,0 +1,17 @@
+//! Integration tests, over the public API.
+
+#[cfg(all(feature = "client", feature = "http"))]
+mod client;
+#[cfg(feature = "http")]
+mod http;
+mod hub;
+#[cfg(feature = "mail")]
+mod mail;
+#[cfg(feature = "mail")]
+mod peers;
+#[cfg(feature = "mail")]
+mod session;
+#[cfg(feature = "mail")]
+mod smtp;
+mod vectors;
+mod webhook;

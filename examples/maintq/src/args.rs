@@ -35,6 +35,7 @@ Examples:
   maintq cls 'status = merged' --columns number,owner,created,updated --format json | jq .owner
   maintq cls 'wip and files ~ runtime/' --watch
   maintq stats --log ./my-log
+  maintq get-ref --server http://localhost:8080 build refs/heads/master
 
 `maintq issues --help` explains the filters, `maintq fields` lists what they can test.";
 
@@ -45,7 +46,7 @@ pub(crate) struct SourceArgs {
     /// A folder with a log
     #[arg(long, value_name = "FOLDER", env = "MAINTQ_LOG", global = true)]
     pub(crate) log: Option<PathBuf>,
-    /// A server's list of segments, to follow in place of Go's
+    /// A server's list of segments, to follow in place of Go's; or the maintnerd that is asked (with or without /logs)
     #[arg(
         long,
         value_name = "URL",
@@ -95,9 +96,61 @@ pub(crate) enum Command {
     /// Write everything as Parquet files, for SQL, Polars and pandas
     #[cfg(feature = "export")]
     Export(ExportArgs),
+    #[command(flatten)]
+    Ask(AskCommand),
     /// Look at the files of a log, repair them, or make one up
     #[command(subcommand)]
     Log(LogCommand),
+}
+
+/// What a maintnerd is asked. `--server` is its address: `https://HOST`, `http://HOST:PORT` or `HOST:PORT`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCommand {
+    /// Ask a maintnerd whether a commit comes from another one
+    HasAncestor {
+        /// 40 hexadecimal digits
+        #[arg(value_name = "COMMIT")]
+        commit: String,
+        #[arg(value_name = "ANCESTOR")]
+        ancestor: String,
+    },
+    /// Ask a maintnerd where a ref of a project leads
+    GetRef {
+        /// build, or review.example.org/build
+        #[arg(value_name = "PROJECT")]
+        project: String,
+        /// refs/heads/master
+        #[arg(value_name = "REF")]
+        name: String,
+    },
+    /// Ask a maintnerd which changes want try builds
+    TryWork,
+    /// Ask a maintnerd which releases of Go are supported
+    ListReleases,
+    /// Ask a maintnerd for a page of commits
+    GetDashboard(DashboardArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DashboardArgs {
+    /// From 0, which has the newest commits
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) page: i32,
+    /// golang.org/x/NAME; without it, Go itself
+    #[arg(long, value_name = "PATH", default_value = "")]
+    pub(crate) repo: String,
+    /// A branch, or `mixed` for all of them by time; master by default
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) branch: String,
+    /// Commits of a page; 0 leaves it to the server
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) limit: i32,
+    /// The newest commit of each project instead
+    #[arg(long)]
+    pub(crate) heads: bool,
+    /// The branches instead
+    #[arg(long, conflicts_with = "heads")]
+    pub(crate) branches: bool,
 }
 
 /// Which rows are listed, and how.

@@ -1,6 +1,7 @@
 //! Queries years of git, Gerrit and GitHub history from the shell: lists with filters over the crate `maintner`.
 
 mod args;
+mod ask;
 #[cfg(feature = "export")]
 mod export;
 mod fields;
@@ -49,6 +50,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Commits(commits) => list::commits(args, commits),
         #[cfg(feature = "export")]
         Command::Export(export) => export::run(args, export),
+        Command::Ask(command) => ask::run(args, command),
         Command::Stats => stats::run(args),
         Command::Fields => fields::run(args.format),
     }?;

@@ -1,5 +1,6 @@
 //! The program as it is built, over the logs that Go's maintner answered.
 
+mod asking;
 #[path = "../../../../maintner/tests/it/compare.rs"]
 mod compare;
 #[cfg(feature = "export")]

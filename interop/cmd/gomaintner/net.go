@@ -53,12 +53,15 @@ func follow(server, cache string) error {
 	}
 }
 
-// serve prints {"address": HOST:PORT}, keeps the bucket's objects as files in dir too, if that is given, and logs mutations as it is told by lines of standard input, each how many issues and how
+// serve prints {"address": HOST:PORT}, keeps the bucket's objects as files in dir too, if that is given, from which it goes on, and logs mutations as it is told by lines of standard input, each how many issues and how
 // long their texts: it answers each with {"ok": true}.
 func serve(dir string) error {
 	log.SetOutput(io.Discard)
 	out := json.NewEncoder(os.Stdout)
 	bucket := &bucket{objects: make(map[string][]byte), dir: dir}
+	if err := bucket.load(); err != nil {
+		return err
+	}
 	cloud := httptest.NewServer(bucket)
 	os.Setenv("STORAGE_EMULATOR_HOST", cloud.Listener.Addr().String())
 	leader, err := gcslog.NewGCSLog(context.Background(), "maintner")
@@ -162,6 +165,23 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// load takes what somebody else left in dir.
+func (b *bucket) load() error {
+	if b.dir == "" {
+		return nil
+	}
+	files, err := os.ReadDir(b.dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if b.objects[file.Name()], err = os.ReadFile(filepath.Join(b.dir, file.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func about(name string, content []byte) object {

@@ -16,7 +16,7 @@ use crate::skip::Skip;
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Where upstream's programs are; the interop module requires this one.
-const UPSTREAM_COMMANDS: &str = "golang.org/x/build/cmd/";
+const UPSTREAM: &str = "golang.org/x/build/";
 
 /// Where Go's own installer puts it, for shells whose `PATH` does not say so.
 const USUAL_GO: &str = "/usr/local/go/bin";
@@ -44,7 +44,8 @@ pub fn peer(name: &str) -> Result<Program, Skip> {
     Ok(Program::new(name, bin.join(name)))
 }
 
-/// Builds upstream's command `golang.org/x/build/cmd/NAME`, once in this process.
+/// Builds upstream's command `golang.org/x/build/cmd/NAME`, or `golang.org/x/build/NAME` if the name is a path, once in this process.
+/// A path that begins with a host is another module's command: `example.org/module/cmd/NAME`.
 ///
 /// `interop/go.mod` must list it as a `tool`, so that `go.sum` has all it needs.
 ///
@@ -57,7 +58,12 @@ pub fn peer(name: &str) -> Result<Program, Skip> {
 /// When it does not compile, and when `go.mod` does not list it.
 pub fn upstream(name: &str) -> Result<Program, Skip> {
     static BUILT: Mutex<BTreeMap<String, Result<PathBuf, Skip>>> = Mutex::new(BTreeMap::new());
-    let package = format!("{UPSTREAM_COMMANDS}{name}");
+    let package = match name.split_once('/') {
+        Some((host, _)) if host.contains('.') => name.to_owned(),
+        Some(_) => format!("{UPSTREAM}{name}"),
+        None => format!("{UPSTREAM}cmd/{name}"),
+    };
+    let program = name.rsplit('/').next().unwrap_or(name);
     let modules = interop_dir().join("go.mod");
     let listed = fs::read_to_string(&modules)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", modules.display()));
@@ -74,7 +80,7 @@ pub fn upstream(name: &str) -> Result<Program, Skip> {
         .entry(name.to_owned())
         .or_insert_with(|| build(&package, "upstream"))
         .clone()?;
-    Ok(Program::new(name, bin.join(name)))
+    Ok(Program::new(program, bin.join(program)))
 }
 
 /// Finds the `go` command on `PATH`, or where Go's own installer puts it.

@@ -19,24 +19,28 @@
 //! then say on standard error what is not tested and why, past the test runner's capture. With `REQUIRE_INTEROP=1` in the environment they panic
 //! instead, which is how the gate runs them.
 //!
-//! [`Browser`] (feature `browser`) looks at pages as people do; [`Random`], [`exclusive`] and [`assert_exclusive`] are for tests that kill what they test.
+//! [`GitRemote`] is a repository to be followed; [`Browser`] (feature `browser`) looks at pages as people do; [`Random`], [`exclusive`] and [`assert_exclusive`] are for tests that kill what they test.
 //!
 //! A peer that does not *compile* is never skipped: that is a mistake in this repository.
 
 #[cfg(feature = "browser")]
 mod browser;
 mod chaos;
+mod gerrit;
 mod go;
 mod postgres;
 mod program;
+mod remote;
 mod skip;
 
 #[cfg(feature = "browser")]
 pub use crate::browser::Browser;
 pub use crate::chaos::{Random, assert_exclusive, exclusive, number};
+pub use crate::gerrit::{Gerrit, gerrit};
 pub use crate::go::{go, interop_dir, peer, target_dir, upstream};
 pub use crate::postgres::{POSTGRES_URL, Postgres, postgres};
 pub use crate::program::{FILTER_LIMIT, Program, tool};
+pub use crate::remote::GitRemote;
 pub use crate::skip::{REQUIRE, Skip, required};
 
 /// [`peer`], or `None` after saying that the calling test is skipped.
@@ -92,4 +96,15 @@ pub fn go_or_skip() -> Option<Program> {
 #[track_caller]
 pub fn postgres_or_skip() -> Option<&'static Postgres> {
     skip::or_skip(postgres(), required())
+}
+
+/// [`gerrit`], or `None` after saying that the calling test is skipped.
+///
+/// # Panics
+///
+/// When it cannot be had and `REQUIRE_INTEROP=1`; as [`gerrit`] does besides.
+#[must_use]
+#[track_caller]
+pub fn gerrit_or_skip() -> Option<&'static Gerrit> {
+    skip::or_skip(gerrit(), required())
 }

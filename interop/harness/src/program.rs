@@ -117,6 +117,8 @@ fn debian_package(program: &str) -> &str {
         "gunzip" | "zcat" => "gzip",
         "cc" => "gcc",
         "ip" | "tc" => "iproute2",
+        "java" | "javac" => "default-jdk-headless",
+        "mvn" => "maven",
         "scp" | "sftp" | "ssh" | "ssh-keygen" => "openssh-client",
         other => other,
     }

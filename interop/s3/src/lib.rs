@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct S3Server {
     folder: TempDir,
     address: String,
+    certificate: String,
     tls: Arc<ClientConfig>,
     _serving: AbortOnDropHandle<()>,
 }
@@ -45,7 +46,7 @@ impl S3Server {
         let (service, is_open) = (builder.build(), secret.is_none());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
-        let (acceptor, tls) = certified();
+        let (acceptor, certificate, tls) = certified();
         let serving = tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
@@ -55,6 +56,7 @@ impl S3Server {
         Self {
             folder,
             address,
+            certificate,
             tls,
             _serving: AbortOnDropHandle::new(serving),
         }
@@ -64,6 +66,12 @@ impl S3Server {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its certificate, in PEM, for a program of its own.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        &self.certificate
     }
 
     /// Trusts the server, and nobody else.
@@ -154,7 +162,7 @@ async fn converse(service: S3Service, is_open: bool, acceptor: TlsAcceptor, tcp:
 }
 
 /// The two ends of TLS that trust each other.
-fn certified() -> (TlsAcceptor, Arc<ClientConfig>) {
+fn certified() -> (TlsAcceptor, String, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let server = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -165,7 +173,7 @@ fn certified() -> (TlsAcceptor, Arc<ClientConfig>) {
         .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    (Arc::new(server).into(), trusting(roots))
+    (Arc::new(server).into(), made.cert.pem(), trusting(roots))
 }
 
 fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {

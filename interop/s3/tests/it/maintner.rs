@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use buckets::Bucket;
+use maintner::leader::{BucketLog, BucketLogConfig, BucketLogError, Leader, LeaderConfig};
 use maintner::net::{Follower, NetConfig};
-use maintner::reclog::encode_into;
+use maintner::reclog::{Files, encode_into};
 use maintner::serve::{LogServer, ServeConfig};
 use maintner::{Config, Corpus, pb};
 use prost::Message as _;
@@ -19,20 +20,23 @@ use tokio_util::task::AbortOnDropHandle;
 fn segment(numbers: std::ops::Range<i32>) -> Vec<u8> {
     let mut log = Vec::new();
     for number in numbers {
-        let issue = pb::GithubIssueMutation {
-            owner: "golang".into(),
-            repo: "go".into(),
-            number: number + 1,
-            body: "x".repeat(10_000),
-            ..Default::default()
-        };
-        let mutation = pb::Mutation {
-            github_issue: Some(issue),
-            ..Default::default()
-        };
-        encode_into(&mut log, 0, &mutation.encode_to_vec());
+        encode_into(&mut log, 0, &issue(number).encode_to_vec());
     }
     log
+}
+
+fn issue(number: i32) -> pb::Mutation {
+    let issue = pb::GithubIssueMutation {
+        owner: "golang".into(),
+        repo: "go".into(),
+        number: number + 1,
+        body: "x".repeat(10_000),
+        ..Default::default()
+    };
+    pb::Mutation {
+        github_issue: Some(issue),
+        ..Default::default()
+    }
 }
 
 /// As Go's leader stores it, which removes what the segment was before.
@@ -116,6 +120,42 @@ async fn a_log_in_a_bucket_of_googles_is_served_and_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_a_bucket_in_memory_is_served_and_followed() {
     serve_and_follow(Bucket::in_memory()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_keeps_its_log_in_a_bucket_of_s3_until_it_is_taken_over() {
+    let server = S3Server::start(Some("secret")).await;
+    let settings = server.s3_settings("secret");
+    let bucket = Bucket::open("s3://kept/log", settings, server.tls()).unwrap();
+    let lead = async |dir: &Path, issues: std::ops::Range<i32>| {
+        let max_bytes = 100_000;
+        let config = LeaderConfig::default().files(Files::Numbered { max_bytes });
+        let leader = Leader::open(dir, config).await.unwrap();
+        for number in issues {
+            leader.append(vec![issue(number)]).await.unwrap();
+        }
+        leader.close().await;
+    };
+    let open =
+        |dir: &Path| BucketLog::open(bucket.clone(), dir.to_owned(), BucketLogConfig::default());
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut old = open(first.path()).await.unwrap();
+    for step in 0..4 {
+        lead(first.path(), step * 5..step * 5 + 5).await;
+        old.flush().await.unwrap();
+    }
+    // Segments of 9 issues, and who leads.
+    assert_eq!(server.objects().len(), 3 + 1);
+    let mut new = open(second.path()).await.unwrap();
+    lead(second.path(), 20..21).await;
+    new.flush().await.unwrap();
+    lead(first.path(), 21..22).await;
+    let error = old.flush().await.unwrap_err();
+    assert!(matches!(error, BucketLogError::Taken { .. }), "{error}");
+    let corpus = Corpus::open(second.path()).unwrap();
+    let view = corpus.view();
+    let repo = view.github().repo("golang", "go").unwrap();
+    assert_eq!(repo.issues().count(), 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod scan;
 mod serve;
 mod show;
 mod start;
+mod sync;
 
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub(crate) use self::start::start;
 
 /// The log that is followed, appended to and served, in MiB.
 const SMALL: u64 = 64;
+/// Changes of the project that is followed from nothing.
+const CHANGES: u32 = 10_000;
 /// What `--quick` has in place of it all.
 const QUICK: u64 = 1;
 
@@ -80,6 +83,8 @@ enum Part {
     Append,
     /// Serving to many who have nothing yet
     Serve,
+    /// Following a project of a Gerrit server from nothing
+    Sync,
 }
 
 /// Measures, and prints tables.
@@ -124,18 +129,26 @@ fn measure(args: &MaintnerArgs, results: &mut Results) -> anyhow::Result<()> {
             start::measure(&log, mib, &snapshot, rounds, results)?;
         }
     }
-    let log = logs.get(small)?;
-    let bytes = warm(&log)?;
-    eprintln!("  the small log has {bytes} bytes");
-    let dir = logs.dir();
-    if does(Part::Follow) {
-        follow::measure(&log, dir, mutations, results)?;
+    if [Part::Follow, Part::Append, Part::Serve]
+        .into_iter()
+        .any(does)
+    {
+        let log = logs.get(small)?;
+        let bytes = warm(&log)?;
+        eprintln!("  the small log has {bytes} bytes");
+        let dir = logs.dir();
+        if does(Part::Follow) {
+            follow::measure(&log, dir, mutations, results)?;
+        }
+        if does(Part::Append) {
+            append::measure(&log, dir, rounds, results)?;
+        }
+        if does(Part::Serve) {
+            serve::measure(&log, followers, rounds, results)?;
+        }
     }
-    if does(Part::Append) {
-        append::measure(&log, dir, rounds, results)?;
-    }
-    if does(Part::Serve) {
-        serve::measure(&log, followers, rounds, results)?;
+    if does(Part::Sync) {
+        sync::measure(if args.quick { 30 } else { CHANGES }, rounds, results)?;
     }
     Ok(())
 }

@@ -291,6 +291,35 @@ fn other_rows(results: &Results) -> Vec<Vec<String>> {
             measured(),
         );
     }
+    for (kind, title) in [
+        ("", "a project followed from nothing"),
+        ("again_", "– again, with a new start, and nothing new"),
+    ] {
+        let measured = || {
+            let get = |who, what| results.get(&format!("sync/{who}/{kind}{what}"));
+            let (ours, go) = (get("ours", "seconds")?, get("go", "seconds")?);
+            let changes = results.get("sync/changes")?;
+            let theirs = results.get("sync/go/changes")?;
+            let rate = match kind {
+                "" => format!("{changes:.0} changes, {:.0} a second: ", changes / ours),
+                _ => String::new(),
+            };
+            let (ours_asked, go_asked) = (get("ours", "requests")?, get("go", "requests")?);
+            let go = match theirs < changes {
+                true => format!(
+                    "Go not at its end after {go:.0} s and {go_asked:.0}, with {theirs:.0} changes, {:.1} a second (1/{:.0})",
+                    theirs / go,
+                    changes / ours * go / theirs
+                ),
+                false => format!("Go {go:.2} s and {go_asked:.0} ({:.1} x)", go / ours),
+            };
+            Some(format!(
+                "{rate}{ours:.2} s and {ours_asked:.0} requests; {go}"
+            ))
+        };
+        let goal = if kind.is_empty() { "" } else { "one request" };
+        row(title.to_owned(), goal, measured());
+    }
     rows
 }
 

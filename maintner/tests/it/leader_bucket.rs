@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use maintner::leader::{BucketLog, BucketLogConfig, BucketLogError, Leader, LeaderConfig};
 use maintner::net::{Follower, NetConfig};
-use maintner::reclog::{Files, Sync};
+use maintner::reclog::{Files, Sync, segments};
 use maintner::serve::Bucket;
 use maintner::{Config, Corpus, View, pb};
 use sha2::{Digest as _, Sha224};
 use tempfile::tempdir;
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::served::Served;
 
@@ -69,7 +70,7 @@ async fn objects(bucket: &Bucket) -> BTreeSet<String> {
 }
 
 fn files(dir: &Path) -> Vec<Vec<u8>> {
-    let segments = maintner::reclog::segments(dir).unwrap().into_iter();
+    let segments = segments(dir).unwrap().into_iter();
     segments
         .map(|segment| fs::read(segment.path).unwrap())
         .collect()
@@ -363,6 +364,37 @@ async fn what_is_appended_is_stored_when_a_segment_is_full_and_at_the_end() {
     let mut content = Vec::new();
     last.read_to_end(&mut content).await.unwrap();
     assert_eq!(content, files(dir.path())[1]);
+}
+
+#[tokio::test]
+async fn a_leader_with_nothing_to_store_sees_that_it_was_taken_over() {
+    let (bucket, dir, other) = (Bucket::in_memory(), tempdir().unwrap(), tempdir().unwrap());
+    let config = BucketLogConfig::default().look(Duration::from_millis(1));
+    let log = BucketLog::open(bucket.clone(), dir.path(), config).await;
+    let log = log.unwrap();
+    let status = log.status();
+    let running = tokio::spawn(log.run(lead(dir.path(), SMALL).await));
+    let _other = open(&bucket, other.path()).await.unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(matches!(error, BucketLogError::Taken { .. }), "{error}");
+    assert!(status.borrow().error.is_some());
+}
+
+#[tokio::test]
+async fn a_leader_that_ends_does_not_wait_for_what_cannot_be_stored() {
+    let (bucket, dir) = (Bucket::in_memory(), tempdir().unwrap());
+    let log = open(&bucket, dir.path()).await.unwrap();
+    append(dir.path(), 0..1).await;
+    let leader = lead(dir.path(), SMALL).await;
+    let segment = segments(dir.path()).unwrap().remove(0).path;
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    leader.close().await;
+    let error = timeout(Duration::from_secs(30), log.run(leader))
+        .await
+        .unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error, BucketLogError::Io { .. }), "{error}");
 }
 
 #[tokio::test]

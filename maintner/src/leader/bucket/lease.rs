@@ -1,10 +1,13 @@
 //! Who writes to a bucket: an object that only its last writer can replace.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::Duration;
 
 use buckets::{Bucket, BucketError, Version};
 use bytes::Bytes;
+use tokio::time::sleep;
 
+use crate::in_full::in_full;
 use crate::leader::BucketLogError;
 
 /// The object; Go's `gcslog` passes over such names.
@@ -13,6 +16,8 @@ const NAME: &str = "leader";
 const LIMIT: u64 = 1 << 10;
 /// How often it is tried while others begin too.
 const ATTEMPTS: usize = 5;
+/// Who has it then.
+const NOBODY: &str = "nobody: the object `leader` was removed";
 
 /// The right to write, until somebody else takes it.
 #[derive(Debug)]
@@ -42,9 +47,7 @@ impl Lease {
                 });
             }
         }
-        Err(BucketLogError::Taken {
-            by: "several others, who begin too".to_owned(),
-        })
+        Err(taken("several others, who begin too".to_owned()))
     }
 
     /// Fails for good when somebody else has it.
@@ -56,8 +59,28 @@ impl Lease {
                 self.version = version;
                 Ok(())
             }
-            Err(by) => Err(BucketLogError::Taken { by }),
+            Err(by) => Err(taken(by)),
         }
+    }
+
+    /// Waits until somebody else has it, which is looked at as often. Failures to look are left to the next time, or to
+    /// [`renew`](Self::renew). Cancel safe.
+    pub(super) async fn lost(&self, every: Duration) -> BucketLogError {
+        loop {
+            sleep(every).await;
+            match self.bucket.look(NAME, LIMIT).await {
+                Ok(Some((_, version))) if version == self.version => {}
+                Ok(Some((content, _))) if self.is_ours(&content) => {}
+                Ok(Some((content, _))) => return taken(text(&content)),
+                Ok(None) => return taken(NOBODY.to_owned()),
+                Err(error) => tracing::debug!("cannot see who leads: {}", in_full(&error)),
+            }
+        }
+    }
+
+    /// An answer to a renewal may have been lost.
+    fn is_ours(&self, content: &[u8]) -> bool {
+        text(content).contains(&self.id)
     }
 }
 
@@ -76,11 +99,15 @@ async fn swap(
             match bucket.look(NAME, LIMIT).await.map_err(failed)? {
                 Some((now, version)) if now == content => Ok(Ok(version)),
                 Some((now, _)) => Ok(Err(text(&now))),
-                None => Ok(Err("nobody: the object `leader` was removed".to_owned())),
+                None => Ok(Err(NOBODY.to_owned())),
             }
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+fn taken(by: String) -> BucketLogError {
+    BucketLogError::Taken { by }
 }
 
 fn failed(source: BucketError) -> BucketLogError {

@@ -1,3 +1,5 @@
+mod bring_up;
+mod config;
 mod error;
 mod files;
 mod lease;
@@ -10,11 +12,12 @@ use buckets::Bucket;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::in_full::in_full;
+pub use crate::leader::bucket::config::BucketLogConfig;
 pub use crate::leader::bucket::error::BucketLogError;
-use crate::leader::bucket::files::{Arriving, LocalFile, failed};
+use crate::leader::bucket::files::failed;
 use crate::leader::bucket::lease::Lease;
 use crate::leader::{Leader, writer::make_dir};
 use crate::reclog::{Files, Lock, lock, number};
@@ -24,12 +27,6 @@ use crate::serve::bucket::{Kept, Listing, MAX_BLOBS, newest};
 use crate::sum::Sum;
 
 const LOCK_FILE: &str = "bucket.lock";
-/// Bytes of an object that are read at once.
-const PIECE: usize = 256 << 10;
-/// How often the bucket gets what came meanwhile, as upstream's.
-const INTERVAL: Duration = Duration::from_secs(600);
-/// Until it is tried again.
-const RETRY: Duration = Duration::from_secs(60);
 /// For what is left when the leader ends.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -69,7 +66,7 @@ const LAST: Duration = Duration::from_secs(60);
 /// # One writer
 ///
 /// An object `leader` says who writes; storing it takes a store that knows conditional requests (S3 and Google's do). Who begins takes it
-/// over, and the one before ends with [`BucketLogError::Taken`] when it stores the next time. Go's maintnerd does not know it: what it
+/// over, and the one before ends with [`BucketLogError::Taken`] when it stores the next time, or a minute later. Go's maintnerd does not know it: what it
 /// stores is seen in the list, and ends this one too. Neither has its objects removed by the other, and no history is mixed.
 ///
 /// # Limits
@@ -98,39 +95,6 @@ pub struct BucketLog {
     status: watch::Sender<BucketLogStatus>,
     /// Held, not used.
     _lock: Lock,
-}
-
-/// When a [`BucketLog`] stores.
-#[derive(Debug, Clone)]
-pub struct BucketLogConfig {
-    interval: Duration,
-    retry: Duration,
-}
-
-impl Default for BucketLogConfig {
-    fn default() -> Self {
-        Self {
-            interval: INTERVAL,
-            retry: RETRY,
-        }
-    }
-}
-
-impl BucketLogConfig {
-    /// How long what was appended may wait until it is stored, unless a segment is full before: 10 minutes by default, as upstream. Each
-    /// time costs an upload of the segment that grows, up to 16 MiB.
-    #[must_use]
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
-        self
-    }
-
-    /// How long to wait after a failure: 1 minute by default, as upstream.
-    #[must_use]
-    pub fn retry(mut self, retry: Duration) -> Self {
-        self.retry = retry;
-        self
-    }
 }
 
 /// How a [`BucketLog`] is.
@@ -261,23 +225,23 @@ impl BucketLog {
     ///
     /// Those that are [final](BucketLogError::is_final), and that of the last storing.
     pub async fn run(mut self, leader: Leader) -> Result<(), BucketLogError> {
-        while leader.longer_than(self.bytes()).await.is_some() {
-            let full = self.bytes() + Files::SEGMENT;
-            let by = Instant::now() + self.config.interval;
-            tokio::select! {
-                () = sleep_until(by) => {}
-                // Also when it ends.
-                _ = leader.longer_than(full) => {}
+        let (interval, retry) = (self.config.interval, self.config.retry);
+        'led: loop {
+            let appended = leader.longer_than(self.bytes());
+            if self.unless_lost(appended).await?.is_none() {
+                break;
             }
+            let full = leader.longer_than(self.bytes() + Files::SEGMENT);
+            // Also when it ends.
+            let _ = self.unless_lost(timeout(interval, full)).await?;
             while let Err(error) = self.flush().await {
                 self.told(&error);
                 if error.is_final() {
                     return Err(error);
                 }
-                let again = Instant::now() + self.config.retry;
-                tokio::select! {
-                    () = sleep_until(again) => {}
-                    _ = leader.broken() => break,
+                let ended = timeout(retry, leader.broken());
+                if self.unless_lost(ended).await?.is_ok() {
+                    break 'led;
                 }
             }
         }
@@ -286,109 +250,15 @@ impl BucketLog {
         last.map(|_| ())
     }
 
-    /// Sees that the folder has what the bucket has, and fetches what it lacks.
-    async fn bring_up(&self) -> Result<(), BucketLogError> {
-        let files = blocking(&self.dir, files::list).await?;
-        let last_file = files.keys().next_back().copied();
-        for (at, kept) in self.stored.iter().enumerate() {
-            let number = at as u64;
-            let file = files.get(&number);
-            let path = self.dir.join(number::file_name(number));
-            let diverged = || BucketLogError::Diverged {
-                file: path.clone(),
-                object: kept.name.clone(),
-            };
-            let is_last_object = at + 1 == self.stored.len();
-            match file {
-                Some(file) if file.len >= kept.size => {
-                    if file.len > kept.size && !is_last_object {
-                        return Err(diverged());
-                    }
-                    let size = kept.size;
-                    let sum = blocking(&file.path, move |path| files::sum_of(path, size)).await?;
-                    if sum != kept.sum {
-                        return Err(diverged());
-                    }
-                }
-                Some(_) if last_file != Some(number) => return Err(diverged()),
-                file => self.fetch(kept, &path, file.cloned()).await?,
+    /// Waits for something, and meanwhile sees that nobody else takes over.
+    async fn unless_lost<T>(&self, waiting: impl Future<Output = T>) -> Result<T, BucketLogError> {
+        tokio::select! {
+            come = waiting => Ok(come),
+            error = self.lease.lost(self.config.look) => {
+                self.told(&error);
+                Err(error)
             }
         }
-        let missing = (0..last_file.map_or(0, |last| last + 1))
-            .find(|number| *number >= self.stored.len() as u64 && !files.contains_key(number));
-        missing.map_or(Ok(()), |number| {
-            Err(BucketLogError::Missing {
-                place: self.dir.display().to_string(),
-                number,
-            })
-        })
-    }
-
-    /// Makes an object a file, which goes on from the one that was there.
-    async fn fetch(
-        &self,
-        kept: &Kept,
-        path: &Path,
-        before: Option<LocalFile>,
-    ) -> Result<(), BucketLogError> {
-        tracing::info!(object = %kept.name, bytes = kept.size, "fetches a segment from the bucket");
-        let object = self.bucket.get(&kept.name, 0..u64::MAX).await;
-        let mut object = object.map_err(|source| BucketLogError::Bucket { source })?;
-        let mut arriving = blocking(&self.dir, Arriving::new).await?;
-        let mut size = 0;
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            let mut next = (&mut object).take(PIECE as u64);
-            let read = next.read_to_end(&mut piece).await;
-            let read = read.map_err(|source| BucketLogError::Bucket {
-                source: buckets::BucketError::Failed {
-                    name: kept.name.clone(),
-                    source: source.into(),
-                },
-            })?;
-            if read == 0 {
-                break;
-            }
-            size += read as u64;
-            arriving = blocking(&self.dir, move |_| {
-                arriving.write(&piece)?;
-                Ok(arriving)
-            })
-            .await?;
-        }
-        if (size, arriving.sum()) != (kept.size, kept.sum) {
-            let object = kept.name.clone();
-            return Err(BucketLogError::Damaged { object });
-        }
-        let object = kept.name.clone();
-        blocking(path, move |path| {
-            if let Some(before) = before
-                && !files::begins_with(arriving.path(), &before)?
-            {
-                let file = path.to_owned();
-                return Err(BucketLogError::Diverged { file, object });
-            }
-            arriving.becomes(path)
-        })
-        .await
-    }
-
-    /// Removes what a writer left that ended between storing the longer object and removing the one before.
-    async fn remove_older(&mut self, older: Vec<(usize, Kept)>) -> Result<(), BucketLogError> {
-        for (at, kept) in older {
-            let path = self.dir.join(number::file_name(at as u64));
-            let size = kept.size;
-            let is_beginning = size <= self.stored[at].size
-                && blocking(&path, move |path| files::sum_of(path, size)).await? == kept.sum;
-            if is_beginning {
-                self.remove(&kept.name).await?;
-            } else {
-                // Who stored it will want to look at it.
-                tracing::warn!(object = %kept.name, "an older object of the bucket has another history; it is left there");
-                self.others.insert(kept.name);
-            }
-        }
-        Ok(())
     }
 
     async fn see_that_nobody_else_wrote(&mut self) -> Result<(), BucketLogError> {

@@ -134,12 +134,12 @@ fn number(from: &Path, to: &Path) -> anyhow::Result<(u64, u64)> {
         }
         _ => fs::create_dir(&unfinished).with_context(|| unfinished.display().to_string())?,
     }
+    // While it is read, nobody appends.
+    let _lock = Writer::open(from, WriterConfig::default())?;
     let files = segments(from).with_context(|| from.display().to_string())?;
     if files.is_empty() {
         bail!("there is no log in {}", from.display());
     }
-    // While it is read, nobody appends.
-    let _lock = Writer::open(from, WriterConfig::default())?;
     let mut log = Writer::open(&unfinished, WriterConfig::default().files(FILES))?;
     let (mut mutations, mut bytes) = (0, 0);
     let mut batch: Vec<Vec<u8>> = Vec::new();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fmt, fs};
 
+use program::replace_file;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,7 @@ impl Hours {
         let (shared, since_start) = (Arc::clone(&self.shared), ready.stats().hours);
         let saving = spawn_blocking(move || {
             let counts = merge(&shared.before, SystemTime::now(), since_start);
-            replace(&shared.file, &Lines(&counts).to_string())
+            replace_file(&shared.file, &Lines(&counts).to_string())
         });
         let saved = saving
             .await
@@ -136,13 +137,6 @@ fn read(file: &Path) -> io::Result<Counts> {
     counts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not of this program"))
 }
 
-/// The file is the old one or the new one.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let unfinished = file.with_extension("new");
-    fs::write(&unfinished, text)?;
-    fs::rename(unfinished, file)
-}
-
 /// An hour a line: the seconds at which it begins, and the count.
 struct Lines<'a>(&'a Counts);
 
@@ -174,7 +168,7 @@ mod tests {
             (1053 * SECONDS, 2),
             (1099 * SECONDS, 3),
         ]);
-        replace(&file, &Lines(&old).to_string()).unwrap();
+        replace_file(&file, &Lines(&old).to_string()).unwrap();
         let hours = Hours::open(folder.path());
         let counts = hours.counts(
             at(1100) + Duration::from_secs(59),

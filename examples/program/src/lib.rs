@@ -2,6 +2,7 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+mod files;
 mod flags;
 mod process;
 mod run;
@@ -15,6 +16,7 @@ mod tls;
 
 #[cfg(feature = "acme")]
 pub use crate::acme::{AcmeCertificate, AcmeConfig};
+pub use crate::files::{replace_file, replace_private_file};
 pub use crate::flags::{go_style, parse_bool};
 pub use crate::process::raise_file_limit;
 pub use crate::run::{LogArgs, run, run_with};

@@ -1,5 +1,4 @@
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -7,6 +6,8 @@ use revdial::serve_tls::{Acceptor, server_config, tolerant};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::files::{replace_file, replace_private_file};
 
 /// Accepts TLS, from Go buildlets on any port too, with the chain and the key in these PEM files.
 ///
@@ -75,20 +76,11 @@ pub fn self_signed_files(folder: &Path, names: &[String]) -> anyhow::Result<(Pat
             rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         // The key first: a certificate is the sign that both are there.
-        write_private(&key, &made.signing_key.serialize_pem())
+        replace_private_file(&key, &made.signing_key.serialize_pem())
             .with_context(|| key.display().to_string())?;
-        fs::write(&chain, made.cert.pem()).with_context(|| chain.display().to_string())?;
+        replace_file(&chain, &made.cert.pem()).with_context(|| chain.display().to_string())?;
     }
     Ok((chain, key))
-}
-
-/// Writes what nobody else may read.
-pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(content.as_bytes())
 }
 
 #[cfg(test)]

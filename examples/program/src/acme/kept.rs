@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::serve_tls::write_private;
+use crate::files::replace_private_file;
 
 /// Bytes of a file that are read: more than any chain has.
 const MAX_FILE: u64 = 1 << 20;
@@ -114,10 +114,7 @@ impl Kept {
         let shown = file.display().to_string();
         let storing = spawn_blocking(move || {
             fs::create_dir_all(folder)?;
-            let unfinished = file.with_extension("new");
-            write_private(&unfinished, &text)?;
-            fs::File::open(&unfinished)?.sync_all()?;
-            fs::rename(unfinished, file)
+            replace_private_file(&file, &text)
         });
         storing.await?.context(shown)
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use program::{LogArgs, parse_bool};
+use program::{ListenArgs, LogArgs, parse_bool};
 
 /// Follows projects of Gerrit and repositories of GitHub into a mutation log, serves the log to whoever follows it, and answers questions about it.
 ///
@@ -81,60 +81,6 @@ pub(crate) struct Args {
     /// Requests a second to GitHub, and how many at once after a pause
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) github_rate: u32,
-    /// Serve plain HTTP here
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    pub(crate) listen_http: String,
-    /// Serve HTTPS here with a certificate of its own, made once and kept in --data-dir
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    pub(crate) listen_https_selfsigned: String,
-    /// Serve HTTPS here with the certificate of --tls-cert and --tls-key
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "",
-        requires = "tls_cert",
-        requires = "tls_key"
-    )]
-    pub(crate) listen_https: String,
-    /// The certificate and those above it, in PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// The certificate's key, in PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// The path that answers "ok"; empty: none
-    #[arg(long, value_name = "PATH", default_value = "/healthz")]
-    pub(crate) health_path: String,
-    /// The names of this host, for the certificates, with commas between them
-    #[arg(
-        long,
-        value_name = "NAMES",
-        default_value = "localhost",
-        value_delimiter = ','
-    )]
-    pub(crate) host_name: Vec<String>,
     #[command(flatten)]
-    pub(crate) acme: AcmeArgs,
-}
-
-/// A certificate that an authority issues.
-#[derive(clap::Args)]
-pub(crate) struct AcmeArgs {
-    /// Serve HTTPS here with a certificate for --host-name that an authority issues, and agree to the authority's terms. It is kept in --data-dir,
-    /// and renewed. The authority connects to port 443 of each name, which must end here
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    pub(crate) listen_https_autocert: String,
-    /// The authority's directory (RFC 8555)
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "https://acme-v02.api.letsencrypt.org/directory"
-    )]
-    pub(crate) autocert_directory: String,
-    /// Whom the authority writes to
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    pub(crate) autocert_email: String,
-    /// A file with the account that some authorities ask for: {"KID": "...", "Key": "..."}, the key in base64; readable by nobody else
-    #[arg(long, value_name = "FILE")]
-    pub(crate) autocert_eab: Option<PathBuf>,
+    pub(crate) listen: ListenArgs,
 }

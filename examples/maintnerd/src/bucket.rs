@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use maintner::leader::{BucketLog, BucketLogConfig, Leader};
 use maintner::reclog::{Files, Reader, Writer, WriterConfig, segments};
-use maintner::serve::Bucket;
+use program::{bucket_address, open_bucket};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
@@ -84,7 +84,7 @@ impl Storing {
 
 /// Brings the folder of segments up to what the bucket has.
 pub(crate) async fn open(args: &Args, data_dir: &Path) -> anyhow::Result<(BucketLog, PathBuf)> {
-    let address = address(&args.bucket);
+    let address = bucket_address(&args.bucket);
     let dir = data_dir.join(FOLDER);
     if dir.join(MIGRATING).exists() {
         bail!(
@@ -98,7 +98,7 @@ pub(crate) async fn open(args: &Args, data_dir: &Path) -> anyhow::Result<(Bucket
 
 /// Copies the log by days in --data-dir to the bucket.
 pub(crate) async fn migrate(args: &Args, data_dir: &Path) -> anyhow::Result<()> {
-    let address = address(&args.bucket);
+    let address = bucket_address(&args.bucket);
     let dir = data_dir.join(FOLDER);
     if !dir.join(MIGRATING).exists() {
         if dir.exists() {
@@ -173,10 +173,7 @@ fn append(log: &mut Writer, batch: &mut Vec<Vec<u8>>) -> anyhow::Result<u64> {
 }
 
 async fn open_in(address: &str, dir: &Path) -> anyhow::Result<BucketLog> {
-    let settings = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let tls = program::tls_client_config(None, false)?;
-    let bucket = Bucket::open(address, settings, tls)?;
+    let bucket = open_bucket(address)?;
     claim(address, dir)?;
     let log = BucketLog::open(bucket, dir, BucketLogConfig::default()).await;
     log.with_context(|| address.to_owned())
@@ -197,13 +194,5 @@ fn claim(address: &str, dir: &Path) -> anyhow::Result<()> {
             fs::write(&file, format!("{address}\n")).with_context(|| file.display().to_string())
         }
         Err(error) => Err(error).with_context(|| file.display().to_string()),
-    }
-}
-
-/// A name alone is one of Google's, as upstream has them.
-fn address(bucket: &str) -> String {
-    match bucket.contains("://") {
-        true => bucket.to_owned(),
-        false => format!("gs://{bucket}"),
     }
 }

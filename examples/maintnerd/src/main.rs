@@ -1,7 +1,6 @@
 //! Follows Gerrit and GitHub into a mutation log, serves the log, and answers questions about it.
 
 mod args;
-mod autocert;
 mod bucket;
 mod config;
 mod fork;
@@ -22,7 +21,7 @@ use args::Args;
 use clap::CommandFactory as _;
 use config::Config;
 use hours::Hours;
-use program::stop_on_signal;
+use program::{ListenArgs, stop_on_signal};
 use state::{Ready, State};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +60,8 @@ async fn run(args: Args, config: Config) -> anyhow::Result<()> {
         if tasks.is_empty() {
             let usage = Args::command().render_usage();
             bail!(
-                "nobody could ask it anything: give --listen-http, --listen-https, --listen-https-autocert or --listen-https-selfsigned, or --sync-and-quit\n\n{usage}"
+                "nobody could ask it anything: give {}, or --sync-and-quit\n\n{usage}",
+                ListenArgs::FLAGS
             );
         }
     }

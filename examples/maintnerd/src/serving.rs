@@ -8,13 +8,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use program::{acceptor_speaking, bind, self_signed_files, serve_http};
+use program::{Listening, serve_http};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::args::Args;
-use crate::autocert;
 use crate::metrics::metrics;
 use crate::page::page;
 use crate::state::State;
@@ -35,28 +34,11 @@ pub(crate) async fn start(
     servers: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut listeners = Vec::new();
-    if !args.listen_http.is_empty() {
-        listeners.push((bind(&args.listen_http, "HTTP").await?, None));
-    }
-    if !args.listen_https_selfsigned.is_empty() {
-        let (chain, key) = self_signed_files(data_dir, &args.host_name)?;
-        let acceptor = acceptor_speaking(&chain, &key, &SPOKEN)?;
-        let listener = bind(&args.listen_https_selfsigned, "HTTPS").await?;
-        listeners.push((listener, Some(acceptor)));
-    }
-    if let (false, Some(chain), Some(key)) =
-        (args.listen_https.is_empty(), &args.tls_cert, &args.tls_key)
-    {
-        let acceptor = acceptor_speaking(chain, key, &SPOKEN)?;
-        let listener = bind(&args.listen_https, "HTTPS").await?;
-        listeners.push((listener, Some(acceptor)));
-    }
-    if !args.acme.listen_https_autocert.is_empty() {
-        let certificate = autocert::certificate(args, data_dir)?;
-        let acceptor = certificate.acceptor(&SPOKEN)?;
-        let listener = bind(&args.acme.listen_https_autocert, "HTTPS").await?;
-        listeners.push((listener, Some(acceptor)));
+    let Listening {
+        listeners,
+        certificate,
+    } = args.listen.listen(data_dir, &SPOKEN).await?;
+    if let Some(certificate) = certificate {
         servers.spawn(certificate.keep(stop.clone()));
     }
     for (listener, acceptor) in listeners {

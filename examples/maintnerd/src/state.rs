@@ -38,7 +38,7 @@ struct Shared {
     ready: OnceLock<Arc<Ready>>,
     started: SystemTime,
     hours: Hours,
-    health_path: String,
+    health_path: Option<String>,
 }
 
 /// A corpus that is there.
@@ -75,7 +75,7 @@ impl State {
                 ready: OnceLock::new(),
                 started: SystemTime::now(),
                 hours,
-                health_path: args.health_path.clone(),
+                health_path: args.listen.health_path().map(str::to_owned),
             }),
         }
     }
@@ -97,7 +97,7 @@ impl State {
     }
 
     pub(crate) fn is_health(&self, path: &str) -> bool {
-        !path.is_empty() && path == self.shared.health_path
+        self.shared.health_path.as_deref() == Some(path)
     }
 }
 

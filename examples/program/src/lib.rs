@@ -2,8 +2,12 @@
 
 #[cfg(feature = "acme")]
 mod acme;
+#[cfg(feature = "bucket")]
+mod bucket;
 mod files;
 mod flags;
+#[cfg(feature = "listen")]
+mod listen;
 mod process;
 mod run;
 #[cfg(feature = "serve")]
@@ -15,9 +19,13 @@ mod signals;
 mod tls;
 
 #[cfg(feature = "acme")]
-pub use crate::acme::{AcmeCertificate, AcmeConfig};
+pub use crate::acme::{AcmeCertificate, AcmeConfig, AcmeStore};
+#[cfg(feature = "bucket")]
+pub use crate::bucket::{bucket_address, open_bucket};
 pub use crate::files::{replace_file, replace_private_file};
 pub use crate::flags::{go_style, parse_bool};
+#[cfg(feature = "listen")]
+pub use crate::listen::{ListenArgs, Listening};
 pub use crate::process::raise_file_limit;
 pub use crate::run::{LogArgs, run, run_with};
 #[cfg(feature = "serve")]

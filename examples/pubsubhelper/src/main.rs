@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use program::{LogArgs, bind, parse_bool, stop_on_signal};
+use program::{ListenArgs, Listening, LogArgs, bind, parse_bool, stop_on_signal};
 use pubsubhelper::{
     DnsKeys, HttpConfig, HttpServer, Hub, HubConfig, MailConfig, MailReader, SmtpConfig,
     SmtpServer, WebhookSecret,
@@ -47,7 +47,7 @@ struct Args {
         default_value = "gopherbot@pubsubhelper.golang.org"
     )]
     rcpt: String,
-    /// Take mails here; empty: nowhere
+    /// Take mails here, under the first --host-name; empty: nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":25")]
     smtp: String,
     /// The webhook's secret; other users of the machine can see it here
@@ -59,33 +59,9 @@ struct Args {
     /// Publish this stored webhook at the start: its headers, an empty line, its body to the byte. May be given more than once
     #[arg(long, value_name = "FILE")]
     replay: Vec<PathBuf>,
-    /// Serve plain HTTP here
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    listen_http: String,
-    /// Serve HTTPS here with a certificate of its own, made once and kept in --state
-    #[arg(long, value_name = "ADDRESS", default_value = "")]
-    listen_https_selfsigned: String,
-    /// Serve HTTPS here with the certificate of --tls-cert and --tls-key
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "",
-        requires = "tls_cert",
-        requires = "tls_key"
-    )]
-    listen_https: String,
-    /// The certificate and those above it, in PEM
-    #[arg(long, value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// The certificate's key, in PEM
-    #[arg(long, value_name = "FILE")]
-    tls_key: Option<PathBuf>,
     /// A proxy that ends TLS: its X-Forwarded-Proto is believed. May be given more than once
     #[arg(long, value_name = "IP")]
     trusted_proxy: Vec<IpAddr>,
-    /// The path that answers "ok"; empty: none
-    #[arg(long, value_name = "PATH", default_value = "/healthz")]
-    health_path: String,
     /// Answer webhooks with what became of them (202, 401 ...) in place of 200
     #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     telling: bool,
@@ -102,12 +78,11 @@ struct Args {
     /// Refuse mails whose X-Gerrit headers are not signed
     #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     require_signed_headers: bool,
-    /// The name of this host, for those who send mails
-    #[arg(long, value_name = "NAME", default_value = "localhost")]
-    host_name: String,
-    /// The folder for events and the self-signed certificate
+    /// The folder for events and certificates
     #[arg(long, value_name = "FOLDER", default_value = "pubsubhelper-state")]
     state: PathBuf,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 fn main() -> ExitCode {
@@ -135,30 +110,24 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             .require_signed_headers(args.require_signed_headers);
         let reader = MailReader::new(config, DnsKeys::from_system()?)?;
         let server = SmtpServer::new(
-            SmtpConfig::new(&args.host_name, &args.rcpt),
+            SmtpConfig::new(args.listen.host_name(), &args.rcpt),
             reader,
             hub.clone(),
         );
         servers.spawn(server.serve(bind(&args.smtp, "mails").await?, stop.clone()));
     }
-    let is_http = [
-        &args.listen_http,
-        &args.listen_https_selfsigned,
-        &args.listen_https,
-    ]
-    .iter()
-    .any(|address| !address.is_empty());
-    if is_http {
+    if !args.listen.is_empty() {
         let config = HttpConfig::default()
             .trusted_proxies(args.trusted_proxy.clone())
             .telling(args.telling)
-            .health_path(Some(args.health_path.clone()).filter(|path| !path.is_empty()));
+            .health_path(args.listen.health_path().map(str::to_owned));
         let server = HttpServer::new(hub.clone(), webhook_secret(&args)?, config);
         serve_http(&args, &server, &mut servers, &stop).await?;
     }
     if servers.is_empty() {
         bail!(
-            "there is nothing to serve: give --smtp or one of --listen-http, --listen-https, --listen-https-selfsigned"
+            "there is nothing to serve: give --smtp, {}",
+            ListenArgs::FLAGS
         );
     }
     while let Some(ended) = servers.join_next().await {
@@ -174,26 +143,19 @@ async fn serve_http(
     servers: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    if !args.listen_http.is_empty() {
-        let listener = bind(&args.listen_http, "HTTP").await?;
-        let (server, stop) = (server.clone(), stop.clone());
-        servers.spawn(async move { server.serve(listener, stop).await });
+    let Listening {
+        listeners,
+        certificate,
+    } = args.listen.listen(&args.state, &["http/1.1"]).await?;
+    if let Some(certificate) = certificate {
+        servers.spawn(certificate.keep(stop.clone()));
     }
-    let mut secure = Vec::new();
-    if !args.listen_https_selfsigned.is_empty() {
-        let acceptor =
-            program::self_signed_acceptor(&args.state, std::slice::from_ref(&args.host_name))?;
-        secure.push((&args.listen_https_selfsigned, acceptor));
-    }
-    if let (false, Some(chain), Some(key)) =
-        (args.listen_https.is_empty(), &args.tls_cert, &args.tls_key)
-    {
-        secure.push((&args.listen_https, program::acceptor(chain, key)?));
-    }
-    for (address, acceptor) in secure {
-        let listener = bind(address, "HTTPS").await?;
+    for (listener, acceptor) in listeners {
         let (server, stop) = (server.clone(), stop.clone());
         servers.spawn(async move {
+            let Some(acceptor) = acceptor else {
+                return server.serve(listener, stop).await;
+            };
             let handshake = move |tcp| {
                 let acceptor = acceptor.clone();
                 async move { acceptor.accept(tcp).await }

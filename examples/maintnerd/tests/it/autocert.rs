@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
 
+use crate::bucket::Place;
 use crate::support::{LIMIT, address, program};
 
 const PEBBLE: &str = "github.com/letsencrypt/pebble/v2/cmd/pebble";
@@ -86,14 +87,26 @@ impl Setting {
 
     /// A maintnerd, and the port on which it speaks TLS.
     fn maintnerd(&self) -> (Running, u16) {
+        self.maintnerd_with("data", &[], &[])
+    }
+
+    fn maintnerd_with(
+        &self,
+        data: &str,
+        more: &[&str],
+        env: &[(String, String)],
+    ) -> (Running, u16) {
         let mut command = program();
         let directory = format!("https://localhost:{}/dir", self.directory_port);
         command
             .current_dir(self.dir.path())
-            .args(["-config=sources.toml", "-data-dir=data"])
+            .arg("-config=sources.toml")
+            .arg(format!("-data-dir={data}"))
             .args(["-listen-https-autocert=:0", "-host-name=localhost"])
             .args(["-autocert-eab=eab.json", "-autocert-email=me@example.org"])
             .arg(format!("-autocert-directory={directory}"))
+            .args(more)
+            .envs(env.iter().cloned())
             .env("SSL_CERT_FILE", self.file("ca.pem"))
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -168,4 +181,30 @@ fn an_authority_issues_a_certificate_which_is_kept_over_a_restart() {
     let (_maintnerd, port) = setting.maintnerd();
     assert_eq!(setting.get(&root_file, port, "/healthz"), "ok");
     assert_eq!(fs::read(&kept).unwrap(), first);
+}
+
+#[test]
+fn hosts_share_a_certificate_in_a_bucket() {
+    let Some(pebble) = harness::upstream_or_skip(PEBBLE) else {
+        return;
+    };
+    let (setting, place) = (Setting::new(), Place::new());
+    let both = fs::read_to_string(setting.file("ca.pem")).unwrap() + place.server.certificate();
+    fs::write(setting.file("ca.pem"), both).unwrap();
+    let bucket = ["-autocert-bucket=s3://kept/certificates"];
+    let start = |data: &str| setting.maintnerd_with(data, &bucket, &place.env());
+    let (first, port) = start("first");
+    let authority = setting.pebble(&pebble, port);
+    let root = setting.get(&setting.file("ca.pem"), setting.management_port, "/roots/0");
+    let root_file = setting.file("root.pem");
+    fs::write(&root_file, root).unwrap();
+    assert_eq!(setting.get(&root_file, port, "/healthz"), "ok");
+    let objects = ["certificates/account.json", "certificates/certificate.pem"];
+    assert_eq!(place.server.objects(), objects);
+    assert!(!setting.file("first/autocert").exists());
+
+    // Another host, which never asks the authority.
+    drop((first, authority));
+    let (_second, port) = start("second");
+    assert_eq!(setting.get(&root_file, port, "/healthz"), "ok");
 }

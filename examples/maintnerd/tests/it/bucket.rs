@@ -14,14 +14,14 @@ use tokio::runtime::Runtime;
 use crate::support::{LIMIT, Running, program, wait_for};
 
 /// A server of S3's protocol, and what a program needs to talk to it.
-struct Place {
-    server: S3Server,
+pub(crate) struct Place {
+    pub(crate) server: S3Server,
     folder: TempDir,
     _runtime: Runtime,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Runtime::new().unwrap();
         let server = runtime.block_on(S3Server::start(Some("secret")));
         let folder = tempdir().unwrap();
@@ -33,7 +33,7 @@ impl Place {
         }
     }
 
-    fn env(&self) -> Vec<(String, String)> {
+    pub(crate) fn env(&self) -> Vec<(String, String)> {
         let mut env = self.server.s3_settings("secret");
         let ca = self.folder.path().join("ca.pem").display().to_string();
         env.push(("SSL_CERT_FILE".to_owned(), ca));

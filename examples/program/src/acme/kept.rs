@@ -1,9 +1,6 @@
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fs, str};
 
 use anyhow::{Context as _, bail};
 use instant_acme::AccountCredentials;
@@ -12,19 +9,18 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::files::replace_private_file;
+use crate::acme::store::AcmeStore;
 
-/// Bytes of a file that are read: more than any chain has.
-const MAX_FILE: u64 = 1 << 20;
+const CERTIFICATE: &str = "certificate.pem";
+const ACCOUNT: &str = "account.json";
 
-/// The files of an account and a certificate.
+/// What is kept of an account and a certificate.
 #[derive(Clone)]
 pub(crate) struct Kept {
-    folder: PathBuf,
+    store: AcmeStore,
     directory: String,
 }
 
@@ -45,21 +41,23 @@ struct StoredAccount<C> {
 }
 
 impl Kept {
-    pub(crate) fn new(folder: &Path, directory: &str) -> Self {
+    pub(crate) fn new(store: AcmeStore, directory: &str) -> Self {
         Self {
-            folder: folder.to_owned(),
+            store,
             directory: directory.to_owned(),
         }
     }
 
     /// That for exactly these names of this authority, if there is one.
-    pub(crate) fn certificate(&self, names: &[String]) -> anyhow::Result<Option<Certificate>> {
-        let file = self.folder.join("certificate.pem");
-        let Some(text) = read(&file).with_context(|| file.display().to_string())? else {
+    pub(crate) async fn certificate(
+        &self,
+        names: &[String],
+    ) -> anyhow::Result<Option<Certificate>> {
+        let Some(text) = self.store.read(CERTIFICATE).await? else {
             return Ok(None);
         };
         let certificate = match text.strip_prefix(&self.heading()) {
-            Some(pem) => parse(pem).with_context(|| file.display().to_string())?,
+            Some(pem) => parse(pem).with_context(|| self.store.place(CERTIFICATE))?,
             None => return Ok(None),
         };
         let names: BTreeSet<_> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
@@ -74,20 +72,17 @@ impl Kept {
     ) -> anyhow::Result<Certificate> {
         let pem = format!("{key}{chain}");
         let certificate = parse(&pem).context("what the authority issued cannot be used")?;
-        self.store("certificate.pem", format!("{}{pem}", self.heading()))
-            .await?;
+        let text = format!("{}{pem}", self.heading());
+        self.store.write(CERTIFICATE, text).await?;
         Ok(certificate)
     }
 
     pub(crate) async fn account(&self) -> anyhow::Result<Option<AccountCredentials>> {
-        let file = self.folder.join("account.json");
-        let name = file.display().to_string();
-        let text = spawn_blocking(move || read(&file)).await?;
-        let Some(text) = text.with_context(|| name.clone())? else {
+        let Some(text) = self.store.read(ACCOUNT).await? else {
             return Ok(None);
         };
         let stored: StoredAccount<AccountCredentials> =
-            serde_json::from_str(&text).context(name)?;
+            serde_json::from_str(&text).with_context(|| self.store.place(ACCOUNT))?;
         Ok((stored.directory == self.directory).then_some(stored.credentials))
     }
 
@@ -100,34 +95,13 @@ impl Kept {
             directory,
             credentials,
         })?;
-        self.store("account.json", text).await
+        self.store.write(ACCOUNT, text).await
     }
 
     /// What stands before a certificate: one of another authority is not ours.
     fn heading(&self) -> String {
         format!("From {}\n", self.directory)
     }
-
-    /// Writes a file that nobody else may read: all of it, or nothing.
-    async fn store(&self, name: &str, text: String) -> anyhow::Result<()> {
-        let (folder, file) = (self.folder.clone(), self.folder.join(name));
-        let shown = file.display().to_string();
-        let storing = spawn_blocking(move || {
-            fs::create_dir_all(folder)?;
-            replace_private_file(&file, &text)
-        });
-        storing.await?.context(shown)
-    }
-}
-
-fn read(file: &Path) -> io::Result<Option<String>> {
-    let mut text = String::new();
-    match fs::File::open(file) {
-        Ok(file) => file.take(MAX_FILE).read_to_string(&mut text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(Some(text))
 }
 
 fn parse(pem: &str) -> anyhow::Result<Certificate> {
@@ -172,6 +146,10 @@ fn parse(pem: &str) -> anyhow::Result<Certificate> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use buckets::Bucket;
+
     use super::*;
 
     fn made(names: &[&str]) -> (String, String) {
@@ -184,40 +162,44 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
+    async fn is_kept(kept: &Kept, of: &[&str]) -> bool {
+        kept.certificate(&names(of)).await.unwrap().is_some()
+    }
+
     #[tokio::test]
     async fn a_certificate_is_kept_for_its_names_and_its_authority() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path(), "https://one.example/");
-        assert!(kept.certificate(&names(&["a.example"])).unwrap().is_none());
-        let (key, chain) = made(&["b.example", "a.example"]);
-        let stored = kept.store_certificate(&key, &chain).await.unwrap();
-        assert!(stored.renewal < stored.expires);
-        let wanted = names(&["A.example", "b.example"]);
-        assert!(kept.certificate(&wanted).unwrap().is_some());
-        assert!(kept.certificate(&names(&["a.example"])).unwrap().is_none());
-        let other = Kept::new(folder.path(), "https://two.example/");
-        assert!(other.certificate(&wanted).unwrap().is_none());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let file = fs::metadata(folder.path().join("certificate.pem")).unwrap();
-            assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        let places = [
+            AcmeStore::Folder(folder.path().join("autocert")),
+            AcmeStore::Bucket(Bucket::in_memory()),
+        ];
+        for place in places {
+            let kept = Kept::new(place.clone(), "https://one.example/");
+            assert!(!is_kept(&kept, &["a.example"]).await);
+            let (key, chain) = made(&["b.example", "a.example"]);
+            let stored = kept.store_certificate(&key, &chain).await.unwrap();
+            assert!(stored.renewal < stored.expires);
+            assert!(is_kept(&kept, &["A.example", "b.example"]).await);
+            assert!(!is_kept(&kept, &["a.example"]).await);
+            let other = Kept::new(place, "https://two.example/");
+            assert!(!is_kept(&other, &["a.example", "b.example"]).await);
         }
     }
 
     #[tokio::test]
     async fn what_does_not_belong_together_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::new(folder.path(), "https://one.example/");
+        let store = AcmeStore::Folder(folder.path().to_owned());
+        let kept = Kept::new(store, "https://one.example/");
         let ((key, _), (_, chain)) = (made(&["a.example"]), made(&["a.example"]));
         assert!(kept.store_certificate(&key, &chain).await.is_err());
         assert!(kept.store_certificate(&key, "").await.is_err());
-        assert!(!folder.path().join("certificate.pem").exists());
-        fs::write(
-            folder.path().join("certificate.pem"),
-            "From https://one.example/\nno",
-        )
-        .unwrap();
-        assert!(kept.certificate(&names(&["a.example"])).is_err());
+        let file = folder.path().join("certificate.pem");
+        assert!(!file.exists());
+        fs::write(&file, "From https://one.example/\nno").unwrap();
+        let Err(error) = kept.certificate(&names(&["a.example"])).await else {
+            panic!("it is no certificate");
+        };
+        assert!(error.to_string().contains("certificate.pem"), "{error}");
     }
 }

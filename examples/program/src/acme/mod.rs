@@ -1,10 +1,11 @@
-//! A certificate by ACME (RFC 8555), kept in a folder and renewed.
+//! A certificate by ACME (RFC 8555), kept and renewed.
 
+mod external_account;
 mod kept;
 mod resolver;
+mod store;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +20,10 @@ use rustls::crypto::ring::default_provider;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::acme::external_account::external_account;
 use crate::acme::kept::{Certificate, Kept};
 use crate::acme::resolver::{CHALLENGE_PROTOCOL, Resolver};
+pub use crate::acme::store::AcmeStore;
 
 /// How long one attempt may take, with all that the authority checks.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(300);
@@ -44,8 +47,8 @@ pub struct AcmeConfig {
     pub external_account: Option<(String, Vec<u8>)>,
     /// Host names; the certificate is for all of them, and for nothing else.
     pub names: Vec<String>,
-    /// Where the account and the certificate are kept, readable by this user alone.
-    pub folder: PathBuf,
+    /// Where the account and the certificate are kept.
+    pub store: AcmeStore,
 }
 
 /// A certificate that an authority issues because this server answers its connections (the challenge `tls-alpn-01`, RFC 8737).
@@ -60,12 +63,12 @@ pub struct AcmeCertificate {
 }
 
 impl AcmeCertificate {
-    /// The certificate that is kept in the folder, if it is for these names; otherwise none, until [`keep`](Self::keep) has got one.
+    /// The certificate that is kept, if it is for these names; otherwise none, until [`keep`](Self::keep) has got one.
     ///
     /// # Errors
     ///
     /// When there is no name, or one that is no host's, and when what is kept cannot be read.
-    pub fn open(config: AcmeConfig) -> anyhow::Result<Self> {
+    pub async fn open(config: AcmeConfig) -> anyhow::Result<Self> {
         if config.names.is_empty() {
             bail!("a certificate needs a name");
         }
@@ -78,9 +81,9 @@ impl AcmeCertificate {
                 bail!("{name:?} is no name of a host, for which a certificate could be had");
             }
         }
-        let kept = Kept::new(&config.folder, &config.directory);
+        let kept = Kept::new(config.store.clone(), &config.directory);
         let resolver = Arc::new(Resolver::default());
-        if let Some(certificate) = kept.certificate(&config.names)? {
+        if let Some(certificate) = kept.certificate(&config.names).await? {
             tracing::info!("a certificate is there until {}", time(certificate.expires));
             resolver.set(certificate);
         }
@@ -131,7 +134,7 @@ impl AcmeCertificate {
                 sleep(wait.min(LOOK)).await;
                 continue;
             }
-            let attempt = timeout(ATTEMPT_LIMIT, self.order()).await;
+            let attempt = timeout(ATTEMPT_LIMIT, self.next()).await;
             let attempt = attempt.unwrap_or_else(|_| bail!("it takes too long"));
             let error = match attempt {
                 Ok(certificate) => {
@@ -152,6 +155,15 @@ impl AcmeCertificate {
             let directory = &self.config.directory;
             tracing::warn!("no certificate from {directory}, again in {pause:?}: {error:#}");
             sleep(pause).await;
+        }
+    }
+
+    /// One that somebody else has got, who keeps it in the same place, or a new one.
+    async fn next(&self) -> anyhow::Result<Certificate> {
+        let kept = self.kept.certificate(&self.config.names).await?;
+        match kept.filter(|kept| kept.renewal > SystemTime::now()) {
+            Some(kept) => Ok(kept),
+            None => self.order().await,
         }
     }
 
@@ -280,7 +292,7 @@ impl fmt::Debug for AcmeConfig {
         f.debug_struct("AcmeConfig")
             .field("directory", &self.directory)
             .field("names", &self.names)
-            .field("folder", &self.folder)
+            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
@@ -295,6 +307,8 @@ impl fmt::Debug for AcmeCertificate {
 
 #[cfg(test)]
 mod tests {
+    use buckets::Bucket;
+
     use super::*;
 
     fn config(names: &[&str]) -> AcmeConfig {
@@ -303,12 +317,12 @@ mod tests {
             email: None,
             external_account: None,
             names: names.iter().map(|&name| name.to_owned()).collect(),
-            folder: PathBuf::from("/nonexistent"),
+            store: AcmeStore::Bucket(Bucket::in_memory()),
         }
     }
 
-    #[test]
-    fn only_names_of_hosts_are_taken() {
+    #[tokio::test]
+    async fn only_names_of_hosts_are_taken() {
         for names in [
             &[][..],
             &["*.a.b"],
@@ -316,9 +330,14 @@ mod tests {
             &["a b"],
             &["ok.example", ""],
         ] {
-            assert!(AcmeCertificate::open(config(names)).is_err(), "{names:?}");
+            assert!(
+                AcmeCertificate::open(config(names)).await.is_err(),
+                "{names:?}"
+            );
         }
-        AcmeCertificate::open(config(&["a.example", "localhost"])).unwrap();
+        AcmeCertificate::open(config(&["a.example", "localhost"]))
+            .await
+            .unwrap();
     }
 
     #[test]

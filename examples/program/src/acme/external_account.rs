@@ -1,17 +1,12 @@
-//! The certificate that an authority issues.
-
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use program::{AcmeCertificate, AcmeConfig};
 use serde::Deserialize;
 
-use crate::args::Args;
-
-/// As Go's programs write it.
+/// An account elsewhere that an authority asks for, as Go's programs write it.
 #[derive(Deserialize)]
 struct ExternalAccount {
     #[serde(rename = "KID")]
@@ -20,19 +15,8 @@ struct ExternalAccount {
     key: String,
 }
 
-pub(crate) fn certificate(args: &Args, data_dir: &Path) -> anyhow::Result<AcmeCertificate> {
-    let acme = &args.acme;
-    let external_account = acme.autocert_eab.as_deref().map(external_account);
-    AcmeCertificate::open(AcmeConfig {
-        directory: acme.autocert_directory.clone(),
-        email: Some(acme.autocert_email.clone()).filter(|email| !email.is_empty()),
-        external_account: external_account.transpose()?,
-        names: args.host_name.clone(),
-        folder: data_dir.join("autocert"),
-    })
-}
-
-fn external_account(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+/// Its id and its key, from a file.
+pub(crate) fn external_account(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     let read = || {
         let account: ExternalAccount = serde_json::from_str(&fs::read_to_string(file)?)?;
         // Authorities write it in either way.

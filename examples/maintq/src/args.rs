@@ -111,6 +111,7 @@ pub(crate) enum AskCommand {
         /// 40 hexadecimal digits
         #[arg(value_name = "COMMIT")]
         commit: String,
+        /// 40 hexadecimal digits
         #[arg(value_name = "ANCESTOR")]
         ancestor: String,
     },

@@ -12,6 +12,8 @@ mod peers;
 #[cfg(feature = "mail")]
 mod session;
 #[cfg(feature = "mail")]
+mod signed;
+#[cfg(feature = "mail")]
 mod smtp;
 mod vectors;
 mod webhook;

@@ -16,7 +16,7 @@ pub enum GithubError {
     #[error("cannot authenticate to GitHub")]
     Auth(#[from] AuthError),
     /// GitHub wants to be left alone for so long; all sources of the token wait.
-    #[error("{url} is rate limited for {retry_after:?}")]
+    #[error("{url} is rate limited for {} s", retry_after.as_secs_f64().ceil())]
     RateLimited { url: String, retry_after: Duration },
     /// The credentials are wrong or have ended (401).
     #[error("{url} was refused: {said}: check the credentials")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
 
@@ -61,13 +61,19 @@ impl Setting {
 
     /// The authority, which checks names by connecting to `tls_port`.
     fn pebble(&self, pebble: &harness::Program, tls_port: u16) -> Running {
+        self.pebble_for(pebble, tls_port, 86_400)
+    }
+
+    /// What it issues ends after so many seconds.
+    fn pebble_for(&self, pebble: &harness::Program, tls_port: u16, seconds: u32) -> Running {
         let path = |name: &str| self.file(name).display().to_string();
         let config = format!(
             r#"{{"pebble": {{
                 "listenAddress": "127.0.0.1:{}", "managementListenAddress": "127.0.0.1:{}",
                 "certificate": {:?}, "privateKey": {:?}, "httpPort": 9, "tlsPort": {tls_port},
                 "externalAccountBindingRequired": true, "externalAccountMACKeys": {{"{KEY_ID}": "{KEY}"}},
-                "retryAfter": {{"authz": 1, "order": 1}}
+                "retryAfter": {{"authz": 1, "order": 1}},
+                "profiles": {{"default": {{"description": "for tests", "validityPeriod": {seconds}}}}}
             }}}}"#,
             self.directory_port,
             self.management_port,
@@ -161,6 +167,24 @@ fn get(ca: &Path, port: u16, path: &str) -> io::Result<String> {
     }
 }
 
+/// The certificate that is shown to who asks for `localhost`.
+fn shown(port: u16) -> io::Result<CertificateDer<'static>> {
+    let config = program::tls_client_config(None, true).map_err(io::Error::other)?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+    let mut tcp = TcpStream::connect(("127.0.0.1", port))?;
+    tcp.set_read_timeout(Some(LIMIT))?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut tcp)?;
+    }
+    let chain = connection.peer_certificates().unwrap_or_default();
+    Ok(chain
+        .first()
+        .expect("a server shows one")
+        .clone()
+        .into_owned())
+}
+
 #[test]
 fn an_authority_issues_a_certificate_which_is_kept_over_a_restart() {
     let Some(pebble) = harness::upstream_or_skip(PEBBLE) else {
@@ -181,6 +205,25 @@ fn an_authority_issues_a_certificate_which_is_kept_over_a_restart() {
     let (_maintnerd, port) = setting.maintnerd();
     assert_eq!(setting.get(&root_file, port, "/healthz"), "ok");
     assert_eq!(fs::read(&kept).unwrap(), first);
+}
+
+#[test]
+fn an_old_certificate_is_renewed() {
+    let Some(pebble) = harness::upstream_or_skip(PEBBLE) else {
+        return;
+    };
+    let setting = Setting::new();
+    let (_maintnerd, port) = setting.maintnerd();
+    let _authority = setting.pebble_for(&pebble, port, 15);
+    let deadline = Instant::now() + LIMIT;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        match shown(port) {
+            Ok(certificate) if seen.last() != Some(&certificate) => seen.push(certificate),
+            _ => assert!(Instant::now() < deadline, "{}", setting.logs()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
 
 /// Where a program serves HTTP and with which certificates: flags that upstream's daemons share, under the same names.
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Serving")]
 pub struct ListenArgs {
     /// Serve plain HTTP here
     #[arg(long, value_name = "ADDRESS", default_value = "")]

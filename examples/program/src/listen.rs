@@ -48,8 +48,8 @@ pub struct ListenArgs {
     /// the program's folder or --autocert-bucket. The authority connects to port 443 of each name, which must end here
     #[arg(long, value_name = "ADDRESS", default_value = "")]
     listen_https_autocert: String,
-    /// Keep that certificate and its key in a bucket, which several hosts may share; NAME/PREFIX alone is one of Google's. Who can read it can pass
-    /// for this host
+    /// Keep that certificate and its key in a bucket, where the next host of the name finds them; NAME/PREFIX alone is one of Google's. Who can read
+    /// it can pass for this host
     #[arg(
         long,
         value_name = "s3://NAME/PREFIX or gs://...",

@@ -227,7 +227,7 @@ fn an_old_certificate_is_renewed() {
 }
 
 #[test]
-fn hosts_share_a_certificate_in_a_bucket() {
+fn the_next_host_finds_the_certificate_in_a_bucket() {
     let Some(pebble) = harness::upstream_or_skip(PEBBLE) else {
         return;
     };

@@ -158,7 +158,7 @@ impl AcmeCertificate {
         }
     }
 
-    /// One that somebody else has got, who keeps it in the same place, or a new one.
+    /// One that another host has got, which keeps it in the same place, or a new one.
     async fn next(&self) -> anyhow::Result<Certificate> {
         let kept = self.kept.certificate(&self.config.names).await?;
         match kept.filter(|kept| kept.renewal > SystemTime::now()) {

@@ -16,7 +16,8 @@ const MAX: u64 = 1 << 20;
 pub enum AcmeStore {
     /// In files that this user alone can read.
     Folder(PathBuf),
-    /// In objects: who can read them can pass for this host. Several hosts of one name may share it.
+    /// In objects: who can read them can pass for this host. The next host of the name goes on with them. Of several at the same time all
+    /// show the certificate, but one gets a new one only if it is the one that the authority reaches.
     Bucket(Bucket),
 }
 

@@ -7,7 +7,7 @@ const RETRY: Duration = Duration::from_secs(60);
 /// How often it is seen whether somebody else leads now.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// When a [`BucketLog`] stores, and looks.
+/// When a [`BucketLog`](crate::leader::BucketLog) stores, and looks.
 #[derive(Debug, Clone)]
 pub struct BucketLogConfig {
     pub(super) interval: Duration,

@@ -1,15 +1,16 @@
 //! Ctrl-C and its kin: a folder that is half written goes.
 
 use std::io::{self, IsTerminal as _, Write as _};
-#[cfg(feature = "export")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
 /// What a shell reports of a program that Ctrl-C ended: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// How often a folder is emptied into which something comes meanwhile: more often than there are files.
+const ATTEMPTS: usize = 100;
 
 /// The folder that an interrupt removes.
 static PARTIAL: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -20,8 +21,7 @@ pub(crate) fn listen() -> anyhow::Result<()> {
         // Locked until the end, so that no other folder begins now.
         let partial = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &*partial {
-            // It may have gone just now.
-            let _ = std::fs::remove_dir_all(path);
+            remove(path);
         }
         // The shell's prompt is not to stand behind a progress bar; nobody is left to tell if that fails.
         if io::stderr().is_terminal() {
@@ -30,6 +30,17 @@ pub(crate) fn listen() -> anyhow::Result<()> {
         std::process::exit(INTERRUPTED);
     })
     .context("cannot listen for signals")
+}
+
+/// Removes a folder in which files may still be begun, until it has gone.
+fn remove(path: &Path) {
+    for _ in 0..ATTEMPTS {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            // It may have gone just now; and nobody is left to tell if it cannot go.
+            _ => return,
+        }
+    }
 }
 
 /// A folder for what is half written. An interrupt removes it, and so does dropping it.

@@ -77,3 +77,28 @@ impl Drop for Partial {
         drop(PARTIAL.lock());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_though_files_are_begun_in_it() {
+        for _ in 0..20 {
+            let above = tempfile::tempdir().unwrap();
+            let dir = above.path().join("partial");
+            fs::create_dir(&dir).unwrap();
+            thread::scope(|scope| {
+                let begin = |name: usize| File::create_new(dir.join(name.to_string())).is_ok();
+                // As many as there are attempts, or until there is no folder.
+                scope.spawn(move || (1..ATTEMPTS).take_while(|&name| begin(name)).count());
+                while dir.exists() && !dir.join("1").exists() {}
+                remove(&dir);
+            });
+            assert!(!dir.exists());
+        }
+    }
+}
